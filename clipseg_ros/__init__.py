@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open-vocabulary segmentation for ROS 2: cameras and words in, masks and scores out.
+
+Data flows one way: message -> frame -> engine -> segmentation -> message.
+
+    segmentation  the nouns: Frame, Prompt, Support, Segmentation
+    queries       the text of `seg_query` -> prompts with stable ids
+    masks         pure array functions: scores at the image's size, palette, overlay
+    models        networks: tensors in, logits out; where weights are found
+    engines       an image and prompts in, a Segmentation out; `engines.create` is the one door
+    datasets      images with prompts and truth; `tabletop` renders them
+    evaluation    metrics: integer counts in, ratios out
+    training      recipes, losses and the loop that made the demo model
+    ros           parameters, conversions, node, camera, client: the only room that knows ROS
+    tools         the commands of `python -m clipseg_ros`
+"""

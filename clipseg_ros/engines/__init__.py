@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door to every model: `create` an engine, then call `segment(image, prompts)`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+
+from clipseg_ros.segmentation import Prompt, Segmentation
+
+ENGINES = {"clipseg": "clipseg_ros.engines.clipseg:ClipSegEngine"}
+
+
+class Engine(Protocol):
+    """A model made usable: pictures and prompts in, segmentations out; the same call twice answers the same."""
+
+    device: str
+
+    def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Segmentation:
+        """Search image (H, W, 3) uint8 RGB for the prompts. Raises ValueError, PromptError."""
+
+    def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
+        """The same prompts in several images of any sizes, in one pass of the network."""
+
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        """Raise PromptError for a prompt that this engine cannot encode; remembers those it can."""
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of text outside the model's vocabulary; () where the vocabulary is open."""
+
+
+def create(name: str, weights: str, device: str = "auto", precision: str = "auto", **options: object) -> Engine:
+    """Load an engine.
+
+    name: a key of ENGINES. weights: see models.weights. device: auto, cpu, cuda or cuda:N. precision: auto (fp16 on
+    CUDA, else fp32), fp32, fp16 or bf16. options: keyword arguments of the engine's class, checked by name.
+    Raises ValueError (unknown name, option or value), WeightsError, DeviceError.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine {name!r}: expected one of {', '.join(ENGINES)}")
+    module, kind = ENGINES[name].split(":")
+    engine = getattr(import_module(module), kind)
+    known = [p.name for p in inspect.signature(engine).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"option {unknown[0]!r} of engine {name}: expected one of {', '.join(known)}")
+    return engine(weights, device, precision, **options)

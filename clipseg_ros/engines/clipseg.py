@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CLIPSeg as an engine: one pass of the encoder a frame, cached prompts, one batch of the decoder."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from clipseg_ros.engines.devices import find_device, find_dtype
+from clipseg_ros.masks import LogitMaps, input_size, resize_image
+from clipseg_ros.models import weights as weights_files
+from clipseg_ros.models.clipseg import CLIPSeg
+from clipseg_ros.segmentation import Prompt, PromptError, Segmentation, check_image
+
+PAPER_THRESHOLD = 0.3  # the paper's tables on PhraseCut and Pascal; a model trained here names its own
+CACHED_PROMPTS = 1024
+
+
+class ClipSegEngine:
+    """Scores are the sigmoid of CLIPSeg's logits; prompts do not influence each other.
+
+    weights, device, precision: see engines.create.
+    extract_layers: vision blocks that the decoder reads; None takes the weights' configuration.
+    keep_aspect: False squashes the image to the square of training, as published; True keeps its aspect at the
+    same number of pixels.
+    side: input side in pixels, a multiple of the patch; None takes the weights' own.
+    template: the sentence around a prompt's text, with one `{}`.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        device: str = "auto",
+        precision: str = "auto",
+        *,
+        extract_layers: Sequence[int] | None = None,
+        keep_aspect: bool = False,
+        side: int | None = None,
+        template: str = "{}",
+    ) -> None:
+        torch_device = find_device(device)
+        folder = weights_files.find(weights)
+        network = weights_files.load_clipseg(folder, find_dtype(precision, torch_device))
+        self.device = str(torch_device)
+        self._model = CLIPSeg(network, extract_layers).to(torch_device)
+        self._format = weights_files.read_input_format(folder)
+        self._notes = weights_files.read_notes(folder)
+        self._tokenize = weights_files.read_text_format(folder, network.config.text_config.max_position_embeddings)
+        self._side = self._format.side if side is None else side
+        self._keep_aspect = keep_aspect
+        self._template = template
+        self._vectors: OrderedDict[str, torch.Tensor] = OrderedDict()
+        if self._side <= 0 or self._side % self._model.patch_size:
+            raise ValueError(f"side {side}: expected a multiple of the patch size {self._model.patch_size}")
+        if template.count("{}") != 1:
+            raise ValueError(f"template {template!r}: expected a sentence with one {{}}, such as 'a photo of a {{}}.'")
+
+    @property
+    def threshold(self) -> float:
+        """The score at or above which a pixel belongs to a prompt, unless the prompt or the caller says otherwise."""
+        return PAPER_THRESHOLD if self._notes.threshold is None else self._notes.threshold
+
+    def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Segmentation:
+        """Search image (H, W, 3) uint8 RGB for the prompts. Raises ValueError, PromptError."""
+        return self.segment_batch([image], prompts)[0]
+
+    @torch.inference_mode()
+    def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
+        """The same prompts in several images of any sizes; images that share an input size share a pass."""
+        logits = self.logits(images, prompts)
+        return [
+            Segmentation(tuple(prompts), LogitMaps(one, image.shape[:2]), self.threshold)
+            for one, image in zip(logits, images)
+        ]
+
+    @torch.inference_mode()
+    def logits(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[np.ndarray]:
+        """A (N, h, w) float32 array an image: logits at the network's own output size."""
+        for image in images:
+            check_image(image)
+        sizes = [input_size(i.shape[:2], self._side, self._model.patch_size, self._keep_aspect) for i in images]
+        if not prompts:
+            return [np.empty((0, *size), np.float32) for size in sizes]
+        vectors = self._prompt_vectors(prompts)
+        logits: list[np.ndarray] = [np.empty(0)] * len(images)
+        for size in dict.fromkeys(sizes):
+            chosen = [index for index, other in enumerate(sizes) if other == size]
+            pixels = torch.cat([self._format.normalise(resize_image(images[index], size)) for index in chosen])
+            planes = self._model.decode(self._model.encode_image(pixels.to(self.device)), vectors)
+            for index, plane in zip(chosen, planes.float().cpu().numpy()):
+                logits[index] = plane
+        return logits
+
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        """Raise PromptError for a prompt that cannot be encoded; remembers the vectors of the others."""
+        self._prompt_vectors(prompts)
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of text outside the vocabulary of a model trained by this package, else ()."""
+        return self._notes.unknown_words(text)
+
+    @torch.inference_mode()
+    def _prompt_vectors(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """(N, E) on the device, encoding only what the cache lacks and never dropping what this call needs."""
+        for prompt in prompts:
+            if prompt.support is not None:
+                raise PromptError(f"prompt {prompt.name!r} has a support: this engine takes texts only")
+        texts = list(dict.fromkeys(prompt.text for prompt in prompts))
+        new = [text for text in texts if text not in self._vectors]
+        if new:
+            ids, lengths = self._tokenize([self._template.format(text) for text in new])
+            vectors = self._model.embed_text(ids.to(self.device), lengths.to(self.device))
+            self._vectors.update(zip(new, vectors))
+        for text in texts:
+            self._vectors.move_to_end(text)
+        rows = torch.stack([self._vectors[prompt.text] for prompt in prompts]) if prompts else torch.empty(0)
+        while len(self._vectors) > CACHED_PROMPTS:
+            self._vectors.popitem(last=False)
+        return rows

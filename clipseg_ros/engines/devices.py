@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Device and precision names -> torch's."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+log = logging.getLogger(__name__)
+
+
+class DeviceError(RuntimeError):
+    """A device that was asked for and is not there; the message names the way out."""
+
+
+def find_device(name: str) -> torch.device:
+    """auto (CUDA where there is one, else the CPU with a warning), cpu, cuda or cuda:N. Raises DeviceError."""
+    count = torch.cuda.device_count()
+    if name == "auto":
+        if count == 0:
+            log.warning("no CUDA device: running on the CPU (device:=cpu says so without this warning)")
+        return torch.device("cuda" if count else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    head, _, index = name.partition(":")
+    if head != "cuda" or not (index.isdigit() or name == "cuda"):
+        raise DeviceError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
+    if int(index or 0) >= count:
+        raise DeviceError(f"device {name!r}: torch {torch.__version__} sees {count} CUDA devices; use device:=cpu or auto")
+    return torch.device(name)
+
+
+def find_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """auto: fp16 on CUDA, fp32 elsewhere. Raises ValueError."""
+    if precision == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]

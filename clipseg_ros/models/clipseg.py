@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CLIPSeg (Lüddecke & Ecker, CVPR 2022) over the weights of transformers' CLIPSegForImageSegmentation.
+
+The forward pass is split where the work repeats: an image is encoded once, a prompt is encoded once, and the
+decoder joins every image with every prompt. Grids may be rectangular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPSegForImageSegmentation
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """Activations that the decoder reads: one (B, 1 + h * w, C) tensor a layer, in rising order, and the grid (h, w)."""
+
+    tokens: tuple[torch.Tensor, ...]
+    grid: tuple[int, int]
+
+
+class CLIPSeg(nn.Module):
+    """The parts of CLIPSeg as calls of their own; `network` holds the parameters, in transformers' names.
+
+    extract_layers: vision blocks read, counted from 0, rising; None takes the configuration's ((3, 6, 9) in
+    transformers, (3, 7, 9) in the paper). Raises ValueError where they do not fit the network.
+    """
+
+    def __init__(self, network: CLIPSegForImageSegmentation, extract_layers: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.network = network
+        config = network.config
+        self.extract_layers = tuple(config.extract_layers if extract_layers is None else extract_layers)
+        self.patch_size = config.vision_config.patch_size
+        blocks, reads = config.vision_config.num_hidden_layers, len(config.extract_layers)
+        rising = all(a < b for a, b in zip(self.extract_layers, self.extract_layers[1:]))
+        if len(self.extract_layers) != reads or not rising or not 0 <= self.extract_layers[0] <= blocks - 1 \
+                or self.extract_layers[-1] > blocks - 1:
+            raise ValueError(
+                f"extract_layers {list(self.extract_layers)}: expected {reads} rising block numbers from 0 to {blocks - 1}"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the parameters."""
+        return self.network.decoder.film_mul.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters lie."""
+        return self.network.decoder.film_mul.weight.device
+
+    def encode_image(self, pixels: torch.Tensor) -> Readouts:
+        """Read-outs of normalised pixels (B, 3, h, w), sides multiples of the patch; later blocks are not run."""
+        tokens, taken = self._embed_pixels(pixels), []
+        for index, block in enumerate(self.network.clip.vision_model.encoder.layers[: self.extract_layers[-1] + 1]):
+            tokens = _pre_norm_block(block, tokens)
+            if index in self.extract_layers:
+                taken.append(tokens)
+        return Readouts(tuple(taken), (pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size))
+
+    def embed_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, E) projected class token of normalised pixels (B, 3, h, w), not unit length: an image as a prompt."""
+        vision, tokens = self.network.clip.vision_model, self._embed_pixels(pixels)
+        for block in vision.encoder.layers:
+            tokens = _pre_norm_block(block, tokens)
+        return self.network.clip.visual_projection(vision.post_layernorm(tokens[:, 0]))
+
+    def embed_text(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """(N, E) projected end token, not unit length, of token ids (N, L) padded on the right to `lengths` (N,)."""
+        text = self.network.clip.text_model
+        tokens = text.embeddings(input_ids=ids)
+        for block in text.encoder.layers:
+            tokens = _pre_norm_block(block, tokens, causal=True)
+        ends = text.final_layer_norm(tokens)[torch.arange(len(ids), device=ids.device), lengths - 1]
+        return self.network.clip.text_projection(ends)
+
+    def decode(self, readouts: Readouts, vectors: torch.Tensor) -> torch.Tensor:
+        """(B, N, H, W) logits of B images for prompt vectors (N, E), or (B, N, E) where each image has its own.
+
+        H x W is the grid times the upsampling of the head (16 for patch 16).
+        """
+        decoder = self.network.decoder
+        vectors = vectors.to(self.dtype)
+        if vectors.ndim == 2:
+            vectors = vectors.expand(len(readouts.tokens[0]), -1, -1)
+        images, prompts = vectors.shape[:2]
+        tokens = 0
+        for index, (layer, reduce) in enumerate(zip(decoder.layers, decoder.reduces)):
+            reduced = reduce(readouts.tokens[-1 - index])
+            if index > decoder.conditional_layer:
+                reduced = reduced.repeat_interleave(prompts, dim=0)
+            tokens = tokens + reduced
+            if index == decoder.conditional_layer:
+                film = (linear(vectors)[:, :, None] for linear in (decoder.film_mul, decoder.film_add))
+                tokens = (next(film) * tokens[:, None] + next(film)).flatten(0, 1)
+            tokens = _post_norm_block(layer, tokens)
+        planes = tokens[:, 1:].transpose(1, 2).unflatten(2, readouts.grid)
+        return decoder.transposed_convolution(planes).flatten(0, 1).unflatten(0, (images, prompts))
+
+    def _embed_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        height, width = pixels.shape[2:]
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(f"pixels of {height}x{width}: expected multiples of the patch size {self.patch_size}")
+        vision = self.network.clip.vision_model
+        return vision.pre_layrnorm(vision.embeddings(pixels.to(self.dtype), interpolate_pos_encoding=True))
+
+
+def _attend(attention: nn.Module, tokens: torch.Tensor, causal: bool) -> torch.Tensor:
+    query, key, value = (
+        linear(tokens).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    mixed = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    return attention.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _pre_norm_block(block: nn.Module, tokens: torch.Tensor, causal: bool = False) -> torch.Tensor:
+    tokens = tokens + _attend(block.self_attn, block.layer_norm1(tokens), causal)
+    return tokens + block.mlp(block.layer_norm2(tokens))
+
+
+def _post_norm_block(block: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    tokens = block.layer_norm1(tokens + _attend(block.self_attn, tokens, causal=False))
+    return block.layer_norm2(tokens + block.mlp(tokens))
