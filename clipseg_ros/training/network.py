@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fresh CLIPSeg of a recipe's size, and how a trained one is written as a weights folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizerFast
+
+from clipseg_ros.training.recipes import Recipe
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as CLIPSeg uses them
+LONGEST_TEXT = 16
+
+
+def configure(recipe: Recipe, tokenizer: CLIPTokenizerFast) -> CLIPSegConfig:
+    """transformers' configuration of the recipe's network."""
+    return CLIPSegConfig(
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": recipe.text_width, "intermediate_size": 4 * recipe.text_width,
+            "num_hidden_layers": recipe.text_depth, "num_attention_heads": max(1, recipe.text_width // 32),
+            "max_position_embeddings": LONGEST_TEXT, "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "hidden_size": recipe.width, "intermediate_size": recipe.feed_forward,
+            "num_hidden_layers": recipe.depth, "num_attention_heads": recipe.heads,
+            "image_size": recipe.side, "patch_size": recipe.patch,
+        },
+        projection_dim=recipe.vector, extract_layers=list(recipe.extract_layers), reduce_dim=recipe.reduce_dim,
+        decoder_num_attention_heads=4, decoder_intermediate_size=recipe.decoder_feed_forward,
+        use_complex_transposed_convolution=True,
+    )
+
+
+def initialise(config: CLIPSegConfig, seed: int) -> CLIPSegForImageSegmentation:
+    """A network to train from scratch: Xavier linears and PyTorch's own convolutions, since transformers' start is
+    made for loading weights and hardly learns; positions that tell near from far; FiLM multipliers around 1, so that
+    the image reaches the head from the first step."""
+    torch.manual_seed(seed)
+    network = CLIPSegForImageSegmentation(config)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    nn.init.ones_(network.decoder.film_mul.bias)
+    embeddings, vision = network.clip.vision_model.embeddings, config.vision_config
+    with torch.no_grad():
+        embeddings.position_embedding.weight[1:] = waves(vision.image_size // vision.patch_size, vision.hidden_size)
+    return network
+
+
+def waves(side: int, width: int) -> torch.Tensor:
+    """(side * side, width) sines and cosines of row and column at falling frequencies (Vaswani et al., 2017, in two
+    dimensions), times 0.3, about the size of an embedded patch."""
+    frequencies = 100.0 ** -torch.linspace(0.0, 1.0, width // 4)
+    angles = torch.arange(side)[:, None] * frequencies
+    line = torch.cat([angles.sin(), angles.cos()], dim=1)
+    rows, columns = line[:, None].expand(-1, side, -1), line[None].expand(side, -1, -1)
+    return 0.3 * torch.cat([rows, columns], dim=2).flatten(0, 1)
+
+
+def save(
+    network: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizerFast, folder: Path,
+    vocabulary: Iterable[str], threshold: float | None,
+) -> None:
+    """Write a folder that engines.create loads: float16 safetensors, input format, tokenizer, own notes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {name: tensor.detach().half().contiguous() for name, tensor in network.state_dict().items()}
+    network.save_pretrained(folder, state_dict=half)
+    side = network.config.vision_config.image_size
+    (folder / "preprocessor_config.json").write_text(json.dumps({
+        "image_processor_type": "ViTImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True,
+        "size": {"height": side, "width": side}, "resample": 2, "image_mean": MEAN, "image_std": STD,
+    }, indent=2) + "\n")
+    tokenizer.save_pretrained(folder)
+    (folder / "clipseg_ros.json").write_text(
+        json.dumps({"vocabulary": sorted(vocabulary), "threshold": threshold}, indent=1) + "\n"
+    )

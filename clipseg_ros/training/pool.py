@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered scenes on disk, made once by all cores: the pictures that training draws its crops from."""
+
+from __future__ import annotations
+
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from clipseg_ros.datasets import tabletop
+
+HEIGHT, WIDTH = 192, 256  # a camera's 4:3, a little above the network's input, so that crops stay sharp
+CHUNK = 64
+
+
+def render_pool(folder: Path, first_seed: int, scenes: int, views: int, workers: int) -> np.ndarray:
+    """(scenes * views, HEIGHT, WIDTH, 4) uint8 on disk: RGB and the class id of every pixel.
+
+    Pictures i * views .. i * views + views - 1 show scene first_seed + i from `views` random places of the camera's
+    path. A chunk that is already there is kept, so that a run cut short goes on where it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (folder / f"{start}_{min(start + CHUNK, first_seed + scenes)}x{views}.npy", start, min(start + CHUNK, first_seed + scenes), views)
+        for start in range(first_seed, first_seed + scenes, CHUNK)
+    ]
+    missing = [job for job in jobs if not job[0].is_file()]
+    with get_context("spawn").Pool(workers) as pool:
+        for _ in tqdm(pool.imap_unordered(_render_chunk, missing), total=len(missing), desc="rendering", unit="chunk"):
+            pass
+    return np.concatenate([np.load(path) for path, *_ in jobs])
+
+
+def _render_chunk(job: tuple[Path, int, int, int]) -> None:
+    path, start, stop, views = job
+    pictures = []
+    for seed in range(start, stop):
+        scene = tabletop.compose(seed)
+        for phase in np.random.default_rng([seed, 1]).uniform(0.0, 45.0, views):
+            view = tabletop.render(scene, HEIGHT, WIDTH, phase)
+            pictures.append(np.dstack([view.image, view.labels]))
+    unfinished = path.with_suffix(".part.npy")
+    np.save(unfinished, np.stack(pictures))
+    unfinished.rename(path)
