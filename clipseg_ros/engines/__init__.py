@@ -12,6 +12,7 @@ import numpy as np
 
 from clipseg_ros.segmentation import Prompt, Segmentation
 
+DEFAULT_WEIGHTS = "CIDAS/clipseg-rd64-refined"  # of the command line and of the node
 ENGINES = {"clipseg": "clipseg_ros.engines.clipseg:ClipSegEngine"}
 
 
@@ -36,7 +37,7 @@ class Engine(Protocol):
 def create(name: str, weights: str, device: str = "auto", precision: str = "auto", **options: object) -> Engine:
     """Load an engine.
 
-    name: a key of ENGINES. weights: see models.weights. device: auto, cpu, cuda or cuda:N. precision: auto (fp16 on
+    name: a key of ENGINES. weights: see models.hub. device: auto, cpu, cuda or cuda:N. precision: auto (fp16 on
     CUDA, else fp32), fp32, fp16 or bf16. options: keyword arguments of the engine's class, checked by name.
     Raises ValueError (unknown name, option or value), WeightsError, DeviceError.
     """

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 import torch
 
 from clipseg_ros.engines.devices import find_device, find_dtype
 from clipseg_ros.masks import LogitMaps, input_size, resize_image
+from clipseg_ros.models import hub
 from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.segmentation import Prompt, PromptError, Segmentation, check_image
@@ -42,7 +44,7 @@ class ClipSegEngine:
         template: str = "{}",
     ) -> None:
         torch_device = find_device(device)
-        folder = weights_files.find(weights)
+        folder = hub.find(weights)
         network = weights_files.load_clipseg(folder, find_dtype(precision, torch_device))
         self.device = str(torch_device)
         self._model = CLIPSeg(network, extract_layers).to(torch_device)
@@ -53,9 +55,12 @@ class ClipSegEngine:
         self._keep_aspect = keep_aspect
         self._template = template
         self._vectors: OrderedDict[str, torch.Tensor] = OrderedDict()
-        if self._side <= 0 or self._side % self._model.patch_size:
-            raise ValueError(f"side {side}: expected a multiple of the patch size {self._model.patch_size}")
-        if template.count("{}") != 1:
+        self._encoding = Lock()  # the tokenizer and the cache serve one thread at a time: check may run beside segment
+        if not isinstance(self._side, int) or self._side <= 0 or self._side % self._model.patch_size:
+            raise ValueError(f"side {self._side!r}: expected a multiple of the patch size {self._model.patch_size}")
+        if not isinstance(keep_aspect, bool):
+            raise ValueError(f"keep_aspect {keep_aspect!r}: expected true or false")
+        if not isinstance(template, str) or template.count("{}") != 1:
             raise ValueError(f"template {template!r}: expected a sentence with one {{}}, such as 'a photo of a {{}}.'")
 
     @property
@@ -109,14 +114,15 @@ class ClipSegEngine:
             if prompt.support is not None:
                 raise PromptError(f"prompt {prompt.name!r} has a support: this engine takes texts only")
         texts = list(dict.fromkeys(prompt.text for prompt in prompts))
-        new = [text for text in texts if text not in self._vectors]
-        if new:
-            ids, lengths = self._tokenize([self._template.format(text) for text in new])
-            vectors = self._model.embed_text(ids.to(self.device), lengths.to(self.device))
-            self._vectors.update(zip(new, vectors))
-        for text in texts:
-            self._vectors.move_to_end(text)
-        rows = torch.stack([self._vectors[prompt.text] for prompt in prompts]) if prompts else torch.empty(0)
-        while len(self._vectors) > CACHED_PROMPTS:
-            self._vectors.popitem(last=False)
+        with self._encoding:
+            new = [text for text in texts if text not in self._vectors]
+            if new:
+                ids, lengths = self._tokenize([self._template.replace("{}", text) for text in new])
+                vectors = self._model.embed_text(ids.to(self.device), lengths.to(self.device))
+                self._vectors.update(zip(new, vectors))
+            for text in texts:
+                self._vectors.move_to_end(text)
+            rows = torch.stack([self._vectors[prompt.text] for prompt in prompts]) if prompts else torch.empty(0)
+            while len(self._vectors) > CACHED_PROMPTS:
+                self._vectors.popitem(last=False)
         return rows

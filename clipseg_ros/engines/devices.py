@@ -29,7 +29,8 @@ def find_device(name: str) -> torch.device:
     if head != "cuda" or not (index.isdigit() or name == "cuda"):
         raise DeviceError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
     if int(index or 0) >= count:
-        raise DeviceError(f"device {name!r}: torch {torch.__version__} sees {count} CUDA devices; use device:=cpu or auto")
+        seen = f"torch {torch.__version__} sees {count} CUDA devices"
+        raise DeviceError(f"device {name!r}: {seen}; use device:=cpu or auto")
     return torch.device(name)
 
 

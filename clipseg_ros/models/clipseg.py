@@ -18,7 +18,7 @@ from transformers import CLIPSegForImageSegmentation
 
 @dataclass(frozen=True)
 class Readouts:
-    """Activations that the decoder reads: one (B, 1 + h * w, C) tensor a layer, in rising order, and the grid (h, w)."""
+    """Activations that the decoder reads: a (B, 1 + h * w, C) tensor a layer, in rising order, and the grid (h, w)."""
 
     tokens: tuple[torch.Tensor, ...]
     grid: tuple[int, int]
@@ -38,12 +38,10 @@ class CLIPSeg(nn.Module):
         self.extract_layers = tuple(config.extract_layers if extract_layers is None else extract_layers)
         self.patch_size = config.vision_config.patch_size
         blocks, reads = config.vision_config.num_hidden_layers, len(config.extract_layers)
-        rising = all(a < b for a, b in zip(self.extract_layers, self.extract_layers[1:]))
-        if len(self.extract_layers) != reads or not rising or not 0 <= self.extract_layers[0] <= blocks - 1 \
-                or self.extract_layers[-1] > blocks - 1:
-            raise ValueError(
-                f"extract_layers {list(self.extract_layers)}: expected {reads} rising block numbers from 0 to {blocks - 1}"
-            )
+        chosen = [index for index in range(blocks) if index in self.extract_layers]
+        if len(chosen) != reads or chosen != list(self.extract_layers):
+            given, last = list(self.extract_layers), blocks - 1
+            raise ValueError(f"extract_layers {given}: expected {reads} rising block numbers from 0 to {last}")
 
     @property
     def dtype(self) -> torch.dtype:

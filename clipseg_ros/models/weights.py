@@ -1,62 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where weights are found and what lies beside them: input size, normalising, tokenizer, own vocabulary.
-
-`weights` names one of: `demo` (ships with the package), a folder in transformers' format, or a model of the Hugging
-Face hub such as `CIDAS/clipseg-rd64-refined`, taken from the local cache or downloaded.
-"""
+"""What a folder of weights holds: the network, its input size and normalising, its tokenizer, notes of its own."""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import CLIPSegForImageSegmentation, CLIPTokenizerFast
+from safetensors import SafetensorError
+from transformers import CLIPSegForImageSegmentation, CLIPTokenizerFast, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
+from clipseg_ros.models.hub import WeightsError
 from clipseg_ros.segmentation import PromptError
 
-PATTERNS = ["*.json", "*.txt", "*.safetensors"]
+log = logging.getLogger(__name__)
+Network = TypeVar("Network", bound=PreTrainedModel)
 
 
-class WeightsError(RuntimeError):
-    """Weights that cannot be found or used; the message names them, the place looked in and the remedy."""
-
-
-def demo_folder() -> Path:
-    """The folder of the demo model inside the package."""
-    return Path(str(files("clipseg_ros") / "data" / "demo_model"))
-
-
-def find(weights: str) -> Path:
-    """The folder of `weights`; asks the hub only when the cache lacks them. Raises WeightsError."""
-    if weights == "demo":
-        return demo_folder()
-    if Path(weights).expanduser().is_dir():
-        return Path(weights).expanduser()
+def read_json(path: Path) -> dict:
+    """The object in a JSON file. Raises WeightsError where it is missing or broken."""
     try:
-        return Path(snapshot_download(weights, allow_patterns=PATTERNS, local_files_only=True))
-    except HFValidationError:
-        raise WeightsError(f"weights {weights!r}: no such folder, and no name of a model on the hub") from None
-    except LocalEntryNotFoundError:
-        return download(weights)
-
-
-def download(weights: str) -> Path:
-    """Copy a hub model into the local cache and return its folder. Raises WeightsError."""
-    try:
-        return Path(snapshot_download(weights, allow_patterns=PATTERNS))
-    except (HfHubHTTPError, OSError, HFValidationError) as error:
-        raise WeightsError(
-            f"weights {weights!r}: not a folder, not in the cache {constants.HF_HUB_CACHE}, and the hub did not give "
-            f"them ({type(error).__name__}). Run `python -m clipseg_ros download {weights}` where there is a network "
-            "(HF_HOME names the cache), or start with weights:=demo"
-        ) from error
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read ({error}); expected a folder in transformers' format") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: holds a {type(content).__name__}; expected a JSON object")
+    return content
 
 
 @dataclass(frozen=True)
@@ -77,12 +54,13 @@ def read_input_format(folder: Path) -> InputFormat:
     """From preprocessor_config.json or processor_config.json of the folder. Raises WeightsError."""
     for name in ("preprocessor_config.json", "processor_config.json"):
         if (folder / name).is_file():
-            settings = json.loads((folder / name).read_text())
+            settings = read_json(folder / name)
             settings = settings.get("image_processor", settings)
-            size = settings["size"]
-            side = size["height"] if isinstance(size, dict) else size
-            mean, std = (np.array(settings[key], np.float32) for key in ("image_mean", "image_std"))
-            return InputFormat(side, mean, std)
+            size, mean, std = (settings.get(key) for key in ("size", "image_mean", "image_std"))
+            side = size.get("height") if isinstance(size, dict) else size
+            if not isinstance(side, int) or mean is None or std is None:
+                raise WeightsError(f"{folder / name}: expected size.height, image_mean and image_std")
+            return InputFormat(side, np.array(mean, np.float32), np.array(std, np.float32))
     raise WeightsError(f"{folder}: no preprocessor_config.json, so the input size and normalising are unknown")
 
 
@@ -108,8 +86,9 @@ def read_notes(folder: Path) -> OwnNotes:
     path = folder / "clipseg_ros.json"
     if not path.is_file():
         return OwnNotes()
-    notes = json.loads(path.read_text())
-    return OwnNotes(frozenset(notes["vocabulary"]), notes["threshold"])
+    notes = read_json(path)
+    vocabulary = notes.get("vocabulary")
+    return OwnNotes(None if vocabulary is None else frozenset(vocabulary), notes.get("threshold"))
 
 
 @dataclass(frozen=True)
@@ -131,21 +110,54 @@ class TextFormat:
 
 
 def read_text_format(folder: Path, longest: int) -> TextFormat:
-    """From the tokenizer files of the folder."""
+    """From the tokenizer files of the folder. Raises WeightsError where there are none."""
+    # Without its files transformers makes an empty tokenizer, for which every word is unknown, and says nothing.
+    if not ((folder / "tokenizer.json").is_file() or all((folder / n).is_file() for n in ("vocab.json", "merges.txt"))):
+        raise WeightsError(f"{folder}: no tokenizer; expected tokenizer.json, or vocab.json and merges.txt")
     return TextFormat(CLIPTokenizerFast.from_pretrained(folder, local_files_only=True), longest)
 
 
 def load_clipseg(folder: Path, dtype: torch.dtype) -> CLIPSegForImageSegmentation:
-    """transformers' network of the folder in evaluation mode. Raises WeightsError where weights are missing."""
-    if not (folder / "config.json").is_file():
-        raise WeightsError(f"{folder}: no config.json; expected a folder in transformers' CLIPSeg format")
-    kind = json.loads((folder / "config.json").read_text()).get("model_type")
-    if kind != "clipseg":
-        raise WeightsError(f"{folder}: model_type {kind!r}; expected clipseg")
-    network, report = CLIPSegForImageSegmentation.from_pretrained(
-        folder, dtype=dtype, output_loading_info=True, local_files_only=True
-    )
-    missing = sorted(key for key in report["missing_keys"] if not key.endswith("position_ids"))
-    if missing:
-        raise WeightsError(f"{folder}: {len(missing)} weights missing, the first is {missing[0]}")
+    """transformers' CLIPSeg of the folder in evaluation mode. Raises WeightsError where it is none or incomplete."""
+    return load_network(CLIPSegForImageSegmentation, "clipseg", folder, dtype)
+
+
+def load_network(kind: type[Network], model_type: str, folder: Path, dtype: torch.dtype) -> Network:
+    """A network of transformers whose config.json says `model_type`, in evaluation mode, with every weight in place.
+
+    Raises WeightsError; weights that the network has no place for are warned of.
+    """
+    found = read_json(folder / "config.json").get("model_type")
+    if found != model_type:
+        raise WeightsError(f"{folder}: model_type {found!r}; expected {model_type}")
+    try:
+        with _silent_transformers():
+            network, report = kind.from_pretrained(
+                folder, dtype=dtype, output_loading_info=True, local_files_only=True, ignore_mismatched_sizes=True
+            )
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{folder}: weights cannot be read ({error}); copy or download them again") from error
+    wrong = {key: "missing" for key in report["missing_keys"] if not key.endswith("position_ids")}
+    wrong.update({key: f"of shape {[*found]}, not {[*wanted]}" for key, found, wanted in report["mismatched_keys"]})
+    if wrong:
+        first = min(wrong)
+        raise WeightsError(
+            f"{folder}: {len(wrong)} weights do not fit config.json; the first, {first}, is {wrong[first]}"
+        )
+    if unused := report["unexpected_keys"]:
+        log.warning("%s: %d weights unused, such as %s", folder, len(unused), min(unused))
     return network.eval()
+
+
+@contextmanager
+def _silent_transformers() -> Iterator[None]:
+    """Without transformers' progress bar and table of keys; what is wrong with the keys is raised instead."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

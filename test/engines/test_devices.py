@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of devices and precisions."""
+
+import pytest
+import torch
+
+from clipseg_ros.engines.devices import DeviceError, find_device, find_dtype
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def test_auto_takes_cuda_where_it_is_and_else_warns(caplog: pytest.LogCaptureFixture) -> None:
+    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert ("running on the CPU" in caplog.text) is not torch.cuda.is_available()
+
+
+def test_the_cpu_is_taken_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert find_device("cpu") == CPU and not caplog.text
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda0", "cpu:0", ""])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(DeviceError, match=f"device '{name}': expected auto, cpu, cuda or cuda:N"):
+        find_device(name)
+
+
+def test_cuda_asked_and_absent_is_refused() -> None:
+    missing = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(
+        DeviceError, match=rf"device '{missing}': torch .* sees \d+ CUDA devices; use device:=cpu or auto"
+    ):
+        find_device(missing)
+
+
+def test_precisions() -> None:
+    assert find_dtype("auto", CPU) is torch.float32 and find_dtype("auto", CUDA) is torch.float16
+    assert [find_dtype(name, CPU) for name in ("fp32", "fp16", "bf16")] == [
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+    ]
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="precision 'int8': expected auto, fp32, fp16, bf16"):
+        find_dtype("int8", CPU)
