@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segment INPUT --query TEXT --out DIR`: pictures or a video in, masks, scores and overlays out; no ROS.
+
+Of a picture `a.jpg`, in DIR: a_overlay.png; a_labels.png (0 background, i for the i-th prompt); and for each prompt
+a_mask_<i>_<prompt>.png (0 or 255) and a_score_<i>_<prompt>.png (16 bits: 65535 x score). Of a video `v.mp4`:
+v_overlay.mp4 and, with --frames, the above of each frame, named v_000000_..., v_000001_... .
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+from tqdm import tqdm
+
+from clipseg_ros import engines
+from clipseg_ros.masks import overlay
+from clipseg_ros.queries import MAX_PROMPTS, QuerySet, parse
+from clipseg_ros.segmentation import Prompt, Segmentation
+
+SUFFIXES = ".bmp .jpeg .jpg .png .ppm .tif .tiff .webp"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    add = parser.add_argument
+    add("input", type=Path, help="a picture, a folder of pictures, or a video")
+    add("--query", required=True, help="prompts separated by `;`, or a JSON list, as on seg_query")
+    add("--out", type=Path, required=True, help="folder for what is written; made if missing")
+    add("--weights", default=engines.DEFAULT_WEIGHTS, help="demo, a folder, or a hub model (default: %(default)s)")
+    add("--engine", default="clipseg", help=f"{', '.join(engines.ENGINES)} (default: %(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--precision", default="auto", help="auto, fp32, fp16 or bf16 (default: %(default)s)")
+    add("--threshold", type=float, help="score in (0, 1] from which on a pixel is found (default: the engine's)")
+    add("--opacity", type=float, default=0.5, help="of the colours in overlays, 0 to 1 (default: %(default)s)")
+    add("--option", action="append", default=[], metavar="KEY=VALUE", help="of the engine; again for more")
+    add("--frames", action="store_true", help="of a video, write labels, masks and scores too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment everything and print what was found; 1 where a picture could not be read. Raises ValueError, OSError."""
+    logging.basicConfig(format="%(message)s")
+    prompts = read_prompts(args.query)
+    for name, value, least in (("threshold", args.threshold, 1e-6), ("opacity", args.opacity, 0.0)):
+        if value is not None and not least <= value <= 1.0:
+            raise ValueError(f"--{name} {value}: expected {'above 0' if least else '0'} to 1")
+    pictures = [] if args.input.is_file() and not is_picture(args.input) else list_pictures(args.input)
+    engine = engines.create(args.engine, args.weights, args.device, args.precision, **read_options(args.option))
+    engine.check(prompts)
+    for prompt in prompts:
+        if unknown := engine.unknown_words(prompt.text):
+            print(f"warning: {prompt.name!r}: the model does not know {', '.join(unknown)}", file=sys.stderr)
+    args.out.mkdir(parents=True, exist_ok=True)
+    found = Found(prompts)
+    if pictures:
+        unread = segment_pictures(engine, pictures, found, args)
+    else:
+        unread = segment_video(engine, args.input, found, args)
+    print(found.table())
+    print(f"written to {args.out}")
+    return 1 if unread else 0
+
+
+def read_prompts(query: str) -> tuple[Prompt, ...]:
+    """The prompts of --query, at least one. Raises QueryError, ValueError."""
+    queries = QuerySet(MAX_PROMPTS)
+    queries.replace(parse(query))
+    if not queries.prompts:
+        raise ValueError(f"--query {query!r}: no prompt in it; write what to look for, such as 'red mug; chair'")
+    return queries.prompts
+
+
+def read_options(words: Sequence[str]) -> dict[str, object]:
+    """KEY=VALUE words with values read as YAML: keep_aspect=true, extract_layers=[3,7,9]. Raises ValueError."""
+    options = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not key or not equals:
+            raise ValueError(f"--option {word!r}: expected KEY=VALUE")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--option {word!r}: {text!r} is no YAML value ({error})") from None
+        options[key] = text if isinstance(value, dict) else value  # `{}` stands in a template, and no option is a dict
+    return options
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name is that of a picture."""
+    return path.suffix.lower() in SUFFIXES.split()
+
+
+def list_pictures(path: Path) -> dict[Path, str]:
+    """Pictures of a folder in order of name, or the one picture, each with the stem of what is written of it.
+
+    Pictures that differ only in suffix keep it in their stem. Raises OSError where there is none.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    paths = sorted(file for file in path.iterdir() if is_picture(file)) if path.is_dir() else [path]
+    if not paths:
+        raise FileNotFoundError(f"{path}: no picture in it; expected {SUFFIXES}")
+    stems = [file.stem for file in paths]
+    return {file: file.stem if stems.count(file.stem) == 1 else file.name.replace(".", "_") for file in paths}
+
+
+class Found:
+    """What was found of each prompt so far: images with a pixel at or above its threshold, and the highest score."""
+
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
+        self.prompts = tuple(prompts)
+        self.images = 0
+        self.hits = np.zeros(len(prompts), int)
+        self.peaks = np.zeros(len(prompts), np.float32)
+
+    def add(self, result: Segmentation, threshold: float | None) -> None:
+        """Count one more image."""
+        self.images += 1
+        self.hits += result.masks(threshold).any(axis=(1, 2))
+        np.maximum(self.peaks, result.scores.max(axis=(1, 2)), out=self.peaks)
+
+    def table(self) -> str:
+        """A row a prompt."""
+        width = max(len("prompt"), *(len(prompt.name) for prompt in self.prompts))
+        rows = [f"{'prompt':{width}}  found in  peak score"]
+        for prompt, hits, peak in zip(self.prompts, self.hits, self.peaks):
+            rows.append(f"{prompt.name:{width}}  {f'{hits} of {self.images}':>8}  {peak:10.3f}")
+        return "\n".join(rows)
+
+
+def segment_pictures(
+    engine: engines.Engine, pictures: dict[Path, str], found: Found, args: argparse.Namespace
+) -> list[Path]:
+    """Segment pictures one by one; those that OpenCV could not read are warned of and returned."""
+    unread = []
+    for path, stem in tqdm(pictures.items(), unit="picture"):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            tqdm.write(f"warning: {path}: no picture that OpenCV can read", file=sys.stderr)
+            unread.append(path)
+            continue
+        image = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        result = engine.segment(image, found.prompts)
+        found.add(result, args.threshold)
+        write_maps(args.out / stem, result, args.threshold)
+        painted = overlay(image, result.labels(args.threshold), args.opacity)
+        write_png(args.out / f"{stem}_overlay.png", cv2.cvtColor(painted, cv2.COLOR_RGB2BGR))
+    return unread
+
+
+def segment_video(engine: engines.Engine, path: Path, found: Found, args: argparse.Namespace) -> None:
+    """Segment the frames of a video one by one. Raises OSError where OpenCV reads none or cannot write."""
+    capture = cv2.VideoCapture(str(path))
+    rate, total = capture.get(cv2.CAP_PROP_FPS) or 30.0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    target, writer = args.out / f"{path.stem}_overlay.mp4", None
+    for index, image in enumerate(tqdm(read_frames(capture), total=max(total, 0) or None, unit="frame")):
+        result = engine.segment(image, found.prompts)
+        found.add(result, args.threshold)
+        if args.frames:
+            write_maps(args.out / f"{path.stem}_{index:06d}", result, args.threshold)
+        if writer is None:
+            writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, image.shape[1::-1])
+        if not writer.isOpened():
+            raise OSError(f"{target}: cannot be written")
+        painted = overlay(image, result.labels(args.threshold), args.opacity)
+        writer.write(cv2.cvtColor(painted, cv2.COLOR_RGB2BGR))
+    if writer is None:
+        raise OSError(f"{path}: neither a picture ({SUFFIXES}) nor a video that OpenCV can read")
+    writer.release()
+
+
+def read_frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    """Images (H, W, 3) uint8 RGB to the end of the video."""
+    while (frame := capture.read()[1]) is not None:
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+def write_maps(stem: Path, result: Segmentation, threshold: float | None) -> None:
+    """Labels, and the mask and score of each prompt, at `stem` + what they are."""
+    write_png(Path(f"{stem}_labels.png"), result.labels(threshold))
+    maps = zip(result.prompts, result.masks(threshold), result.scores)
+    for index, (prompt, mask, scores) in enumerate(maps, start=1):
+        name = re.sub(r"\W+", "-", prompt.name.lower()).strip("-")[:40]
+        write_png(Path(f"{stem}_mask_{index}_{name}.png"), mask.astype(np.uint8) * 255)
+        write_png(Path(f"{stem}_score_{index}_{name}.png"), np.rint(scores * 65535.0).astype(np.uint16))
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Raises OSError."""
+    path.write_bytes(cv2.imencode(".png", picture)[1])
