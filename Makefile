@@ -26,10 +26,10 @@ help:  ## list the targets
 	@echo 'Variables: PYTHON=python3.12  PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" (no GPU)'
 	@echo '           PYTEST_ARGS="-k sentence"'
 
-demo: $(VENV)/.crf  ## camera, node and client over ROS 2: build/demo/sheet.png and report.json
+demo: $(VENV)/.installed  ## camera, node and client over ROS 2: build/demo/sheet.png and report.json
 	$(ROS) $(BIN)/python -m clipseg_ros demo --out build/demo
 
-test: $(VENV)/.crf  ## the whole test suite
+test: $(VENV)/.installed  ## the whole test suite
 	@mkdir -p build/ros/log
 	$(ROS) ROS_PYTHON_CHECK_FIELDS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 

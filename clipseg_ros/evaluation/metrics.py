@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+LEAST_VISIBLE = 100  # pixels of a target from which a frame counts: what is hidden cannot be found
+LARGEST_FALSE_SHARE = 0.005  # an absent query is a false positive where more than this share of the frame is marked
+
 
 class Counts(NamedTuple):
     """Pixels of one image, or of many added with `add`: tp found, fp marked wrongly, fn missed."""

@@ -16,12 +16,10 @@ from tqdm import tqdm
 
 from clipseg_ros.datasets import tabletop
 from clipseg_ros.engines import Engine
-from clipseg_ros.evaluation.metrics import counts, iou
+from clipseg_ros.evaluation.metrics import LARGEST_FALSE_SHARE, LEAST_VISIBLE, counts, iou
 from clipseg_ros.segmentation import Prompt
 
 GROUPS = ("object", "colour", "affordance", "attribute", "part")
-LEAST_PIXELS = 100
-LARGEST_FALSE_SHARE = 0.005
 ACCEPTED_FALSE_RATE = 0.03
 THRESHOLDS = np.round(np.arange(0.1, 0.96, 0.05), 2)
 HEIGHT, WIDTH = 240, 320
@@ -31,7 +29,9 @@ HEIGHT, WIDTH = 240, 320
 class Scores:
     """Sums over scenes at each of THRESHOLDS: tp, fp, fn (T, 3) a group, and marked / asked absent phrases."""
 
-    counts: dict[str, np.ndarray] = field(default_factory=lambda: {g: np.zeros((len(THRESHOLDS), 3), int) for g in GROUPS})
+    counts: dict[str, np.ndarray] = field(
+        default_factory=lambda: {group: np.zeros((len(THRESHOLDS), 3), int) for group in GROUPS}
+    )
     marked: np.ndarray = field(default_factory=lambda: np.zeros(len(THRESHOLDS), int))
     absent: int = 0
 
@@ -68,7 +68,7 @@ def ask(labels: np.ndarray, rng: np.random.Generator) -> list[tuple[str, tableto
     pixels = np.bincount(labels.ravel(), minlength=256)
     asked = []
     for group in GROUPS:
-        there = [p for p in tabletop.phrases() if p.group == group and pixels[list(p.classes)].sum() >= LEAST_PIXELS]
+        there = [p for p in tabletop.phrases() if p.group == group and pixels[list(p.classes)].sum() >= LEAST_VISIBLE]
         if there:
             asked.append((group, there[rng.integers(len(there))]))
     visible = set(np.flatnonzero(pixels[1:]) + 1)

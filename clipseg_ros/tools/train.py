@@ -10,7 +10,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """RECIPE, --out and --device."""
     parser.add_argument("recipe", help="name of a recipe of clipseg_ros.training.recipes, such as demo")
-    parser.add_argument("--out", type=Path, required=True, help="folder of scenes, checkpoint and log; the weights go to OUT/model")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of scenes, checkpoint and log; the weights go to OUT/model"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 

@@ -70,7 +70,7 @@ class PhraseBook:
 
 
 def draw_batch(pool: np.ndarray, book: PhraseBook, recipe: Recipe, rng: np.random.Generator) -> Batch:
-    """A batch of the recipe's size from the pool (see render_pool), each picture cropped, flipped and jittered by rng."""
+    """A batch of the recipe's size from the pool (see render_pool), its pictures cropped, flipped, jittered by rng."""
     images = np.empty((recipe.batch, recipe.side, recipe.side, 3), np.uint8)
     labels = np.empty((recipe.batch, recipe.output, recipe.output), np.uint8)
     texts, targets = [], np.empty((recipe.batch, recipe.prompts, *labels.shape[1:]), bool)
@@ -83,13 +83,15 @@ def draw_batch(pool: np.ndarray, book: PhraseBook, recipe: Recipe, rng: np.rando
 
 
 def _crop(picture: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random window of up to the whole picture, squashed to the square; brightness, contrast and noise vary, hue
-    does not, since colours are asked for."""
+    """A random window around some pixel of an object, squashed to the square; brightness, contrast and noise vary,
+    hue does not, since colours are asked for."""
     height, width = picture.shape[:2]
-    scale = rng.uniform(0.6, 1.0)
-    stretch = rng.uniform(0.85, 1.0)
-    rows, columns = (int(length * scale * factor) for length, factor in zip((height, width), rng.permutation([1.0, stretch])))
-    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+    scale, stretch = rng.uniform(0.5, 1.0), rng.permutation([1.0, rng.uniform(0.85, 1.0)])
+    rows, columns = (int(length * scale * factor) for length, factor in zip((height, width), stretch))
+    objects = np.argwhere(picture[..., 3])
+    spot = objects[rng.integers(len(objects))] if len(objects) else np.array([height, width]) // 2
+    corner = spot - rng.uniform(0.2, 0.8, 2) * (rows, columns)
+    top, left = np.clip(corner, 0, (height - rows, width - columns)).astype(int)
     window = np.ascontiguousarray(picture[top : top + rows, left : left + columns])
     if rng.random() < 0.5:
         window = np.ascontiguousarray(window[:, ::-1])

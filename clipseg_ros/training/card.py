@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 
 from clipseg_ros.evaluation import tabletop as benchmark
@@ -16,11 +17,12 @@ Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop
 
     python -m clipseg_ros train {name} --out build/train
 
-which renders {scenes} scenes (seeds {first} to {last}) and takes {steps} steps of {batch} pictures with {prompts}
-phrases each (seed {seed}); the steps took {minutes:.0f} minutes. Scenes {validation_first} to {validation_last} chose
+which renders {scenes} scenes (seeds {first_seed} to {last}), teaches the vision tower for {tower_steps} steps of {batch}
+pictures, then all of the network for {steps} steps with {prompts} phrases a picture (seed {seed}); the steps took
+{minutes:.0f} minutes. Scenes {validation_first} to {validation_last} chose
 the threshold {threshold}. {parameters:.1f} million parameters, stored as float16.
 
-Measured at that threshold on {tests} scenes that neither training nor the threshold saw (seeds {test_first} to
+Measured at that threshold on {test_scenes} scenes that neither training nor the threshold saw (seeds {test_first} to
 {test_last}, 320x240; IoU of pixel counts summed over the scenes, absent: share of frames with more than 0.5 % of the
 pixels marked):
 
@@ -30,19 +32,22 @@ pixels marked):
 """
 
 
-def write(folder: Path, name: str, recipe: Recipe, log: Path, words: int, parameters: int, threshold: float, scores: benchmark.Scores) -> None:
+def write(
+    folder: Path, name: str, recipe: Recipe, log: Path, words: int, parameters: int, threshold: float,
+    scores: benchmark.Scores,
+) -> None:
     """Write folder/README.md. log: the run's log.csv; scores: of recipe.tests()."""
     index = benchmark.index_of(threshold)
     rows = [f"| {group} | {value:.2f} |" for group, value in scores.iou(index).items()]
     rows.append(f"| absent | {scores.false_positive_rate(index):.3f} |")
     tests, validation = recipe.tests(), recipe.validation()
-    (folder / "README.md").write_text(TEXT.format(
-        words=words, name=name, scenes=recipe.scenes, first=recipe.first_seed,
-        last=recipe.first_seed + recipe.scenes - 1, steps=recipe.steps, batch=recipe.batch, prompts=recipe.prompts,
-        seed=recipe.seed, minutes=seconds(log) / 60.0, validation_first=validation[0], validation_last=validation[-1],
-        threshold=threshold, parameters=parameters / 1e6, tests=len(tests), test_first=tests[0], test_last=tests[-1],
+    text = TEXT.format(
+        **asdict(recipe), words=words, name=name, last=recipe.first_seed + recipe.scenes - 1,
+        minutes=seconds(log) / 60.0, validation_first=validation[0], validation_last=validation[-1],
+        threshold=threshold, parameters=parameters / 1e6, test_first=tests[0], test_last=tests[-1],
         rows="\n".join(rows),
-    ))
+    )
+    (folder / "README.md").write_text(text)
 
 
 def seconds(log: Path) -> float:

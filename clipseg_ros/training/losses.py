@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from clipseg_ros.datasets import tabletop
 
+BACKGROUND = 0.05
+
 
 def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float) -> torch.Tensor:
     """Binary cross-entropy, mean over pixels, plus `dice` times (1 - Dice) over the prompts that are there.
@@ -43,11 +45,16 @@ class DenseClasses(nn.Module):
         self.head = nn.Linear(width, 2 * tables.shape[2])
 
     def forward(self, tokens: torch.Tensor, labels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-        """Cross-entropy, mean over patches, kinds plus colours; tokens (B, 1 + h * w, C), labels (B, H, W) uint8."""
+        """Cross-entropy of kinds plus that of colours; tokens (B, 1 + h * w, C), labels (B, H, W) uint8.
+
+        Patches count by the share that objects cover, plus BACKGROUND: most of a picture is table and wall.
+        """
         found = self.head(tokens[:, 1:]).unflatten(2, (2, -1)).float()
-        loss = tokens.new_zeros((), dtype=torch.float32)
+        loss = found.new_zeros(())
         for index, table in enumerate(self._tables):
             planes = table[labels.long()].permute(0, 3, 1, 2)
             shares = F.adaptive_avg_pool2d(planes, grid).flatten(2).transpose(1, 2)
-            loss = loss - (shares * found[:, :, index].log_softmax(-1)).sum(-1).mean()
+            weights = 1.0 - shares[..., 0] + BACKGROUND
+            entropy = -(shares * found[:, :, index].log_softmax(-1)).sum(-1)
+            loss = loss + (weights * entropy).sum() / weights.sum()
         return loss

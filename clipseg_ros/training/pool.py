@@ -22,10 +22,9 @@ def render_pool(folder: Path, first_seed: int, scenes: int, views: int, workers:
     path. A chunk that is already there is kept, so that a run cut short goes on where it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        (folder / f"{start}_{min(start + CHUNK, first_seed + scenes)}x{views}.npy", start, min(start + CHUNK, first_seed + scenes), views)
-        for start in range(first_seed, first_seed + scenes, CHUNK)
-    ]
+    last = first_seed + scenes
+    spans = [(start, min(start + CHUNK, last)) for start in range(first_seed, last, CHUNK)]
+    jobs = [(folder / f"{start}_{stop}x{views}.npy", start, stop, views) for start, stop in spans]
     missing = [job for job in jobs if not job[0].is_file()]
     with get_context("spawn").Pool(workers) as pool:
         for _ in tqdm(pool.imap_unordered(_render_chunk, missing), total=len(missing), desc="rendering", unit="chunk"):

@@ -14,16 +14,18 @@ class Recipe:
     decoder (from 0), width / feed-forward of the decoder, width / depth of the text tower, size of a prompt's vector.
     Data: number of rendered scenes and the seed of the first; validation scenes choose the threshold, test scenes
     give the printed numbers.
-    Schedule: AdamW, linear warm-up, cosine from learning_rate to final_rate, images a step and prompts an image, of
-    which `absent` share is not to be seen; `dense` weighs the auxiliary loss. `views` pictures are rendered of each
-    scene, from different places of the camera's path.
+    `views` pictures are rendered of each scene, from different places of the camera's path.
+    Schedule: AdamW; `tower_steps` in which the vision tower learns alone what its patches show, then `steps` with
+    phrases and masks, too; the rate warms up linearly, stays while the tower is alone, then falls on a cosine to
+    final_rate. `batch` pictures a step and `prompts` a picture, of which a share `absent` is not to be seen.
+    Losses: cross-entropy of the mask, `dice` and `dense` (see losses) with their weights.
     """
 
     side: int = 192
     patch: int = 16
-    width: int = 256
+    width: int = 192
     depth: int = 6
-    heads: int = 8
+    heads: int = 6
     feed_forward: int = 768
     extract_layers: tuple[int, ...] = (1, 3, 5)
     reduce_dim: int = 64
@@ -41,16 +43,17 @@ class Recipe:
     test_seed: int = 20_000_000
 
     seed: int = 0
-    steps: int = 2_400
-    batch: int = 24
+    tower_steps: int = 5_000
+    steps: int = 4_000
+    batch: int = 16
     prompts: int = 6
     absent: float = 0.4
-    learning_rate: float = 1e-3
+    learning_rate: float = 8e-4
     final_rate: float = 1e-5
-    warm_up: int = 150
+    warm_up: int = 200
     weight_decay: float = 0.05
     dice: float = 1.0
-    dense: float = 0.5
+    dense: float = 0.3
 
     @property
     def output(self) -> int:
@@ -70,6 +73,7 @@ RECIPES = {
     "demo": Recipe(),
     "demo-smoke": Recipe(
         side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32, text_width=64,
-        text_depth=1, vector=64, scenes=8, validation_scenes=4, test_scenes=4, steps=4, batch=4, warm_up=1,
+        text_depth=1, vector=64, scenes=8, validation_scenes=4, test_scenes=4,
+        tower_steps=2, steps=2, batch=4, warm_up=1,
     ),
 }

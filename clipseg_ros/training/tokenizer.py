@@ -27,7 +27,8 @@ def build(words: Iterable[str], folder: Path) -> CLIPTokenizerFast:
     """
     merges = learn_merges(words)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*letters, *(letter + WORD_END for letter in letters), *(left + right for left, right in merges), START, END]
+    ends, words_and_parts = (letter + WORD_END for letter in letters), (left + right for left, right in merges)
+    tokens = [*letters, *ends, *words_and_parts, START, END]
     tokenizer = CLIPTokenizerFast(
         vocab={token: index for index, token in enumerate(tokens)}, merges=merges,
         unk_token=END, bos_token=START, eos_token=END, pad_token=END,

@@ -29,7 +29,7 @@ from clipseg_ros.training.losses import DenseClasses, mask_loss
 from clipseg_ros.training.pool import render_pool
 from clipseg_ros.training.recipes import Recipe
 
-CHECKPOINT_EVERY = 200  # steps
+CHECKPOINT_EVERY = 500  # steps
 
 
 class Trainer:
@@ -41,7 +41,9 @@ class Trainer:
         self.model = CLIPSeg(network.initialise(network.configure(recipe, words), recipe.seed)).to(device).train()
         self.dense = DenseClasses(recipe.width).to(device)
         parameters = [*self.model.parameters(), *self.dense.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(
+            parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        )
 
     def learn(self, batch: Batch) -> float:
         """One step of the optimiser; returns the loss."""
@@ -75,22 +77,24 @@ class Trainer:
     def _loss(self, batch: Batch) -> torch.Tensor:
         pixels = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float() / 255.0
         mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in (network.MEAN, network.STD))
+        readouts = self.model.encode_image((pixels - mean) / std)
+        dense = self.dense(readouts.tokens[-1], torch.from_numpy(batch.labels).to(self.device), readouts.grid)
+        if self.step < self.recipe.tower_steps:
+            return dense
         flat = [text for texts in batch.texts for text in texts]
         encoded = self._words(flat, padding=True, return_tensors="pt").to(self.device)
         vectors = self.model.embed_text(encoded["input_ids"], encoded["attention_mask"].sum(1))
-        readouts = self.model.encode_image((pixels - mean) / std)
         logits = self.model.decode(readouts, vectors.unflatten(0, batch.targets.shape[:2]))
-        targets = torch.from_numpy(batch.targets).to(self.device)
-        dense = self.dense(readouts.tokens[-1], torch.from_numpy(batch.labels).to(self.device), readouts.grid)
-        return mask_loss(logits.float(), targets, self.recipe.dice) + self.recipe.dense * dense
+        masks = mask_loss(logits.float(), torch.from_numpy(batch.targets).to(self.device), self.recipe.dice)
+        return masks + self.recipe.dense * dense
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine from learning_rate to final_rate at the last step."""
-    if step < recipe.warm_up:
-        return recipe.learning_rate * (step + 1) / recipe.warm_up
-    done = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
-    return recipe.final_rate + 0.5 * (recipe.learning_rate - recipe.final_rate) * (1.0 + math.cos(math.pi * done))
+    """Linear warm-up, level while the tower is alone, then a cosine to final_rate at the last step."""
+    if step < recipe.tower_steps:
+        return recipe.learning_rate * min(1.0, (step + 1) / recipe.warm_up)
+    fall = 0.5 * (1.0 + math.cos(math.pi * (step - recipe.tower_steps) / recipe.steps))
+    return recipe.final_rate + (recipe.learning_rate - recipe.final_rate) * fall
 
 
 def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
@@ -122,6 +126,7 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
 
 def _run(trainer: Trainer, pool: np.ndarray, checkpoint: Path, log: Path) -> None:
     recipe, book, started = trainer.recipe, PhraseBook(), time.monotonic()
+    last = recipe.tower_steps + recipe.steps
 
     def draw(step: int) -> Batch:
         rng = np.random.default_rng([recipe.seed, step])
@@ -130,12 +135,12 @@ def _run(trainer: Trainer, pool: np.ndarray, checkpoint: Path, log: Path) -> Non
     with ThreadPoolExecutor(1) as ahead, log.open("a", newline="") as table:
         rows = csv.writer(table)
         upcoming = ahead.submit(draw, trainer.step)
-        for step in (bar := tqdm(range(trainer.step, recipe.steps), "training", unit="step")):
+        for step in (bar := tqdm(range(trainer.step, last), "training", unit="step")):
             batch, upcoming = upcoming.result(), ahead.submit(draw, step + 1)
             loss = trainer.learn(batch)
             bar.set_postfix(loss=f"{loss:.3f}")
             rows.writerow([step, f"{loss:.5f}", f"{time.monotonic() - started:.1f}"])
-            if trainer.step % CHECKPOINT_EVERY == 0 or trainer.step == recipe.steps:
+            if trainer.step % CHECKPOINT_EVERY == 0 or trainer.step == last:
                 table.flush()
                 unfinished = checkpoint.with_suffix(".part")
                 torch.save(trainer.state(), unfinished)

@@ -58,7 +58,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_the_whole_run_ends(finished, tmp_p
     out, whole = finished
     (tmp_path / "pool").symlink_to(out / "pool")
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
-    stop, learn = SMOKE.steps // 2, training.Trainer.learn
+    stop, learn = SMOKE.tower_steps, training.Trainer.learn
 
     def learn_until_stopped(trainer, batch):
         if trainer.step == stop:
@@ -75,7 +75,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_the_whole_run_ends(finished, tmp_p
 
 def test_a_checkpoint_of_another_recipe_is_refused(finished):
     with pytest.raises(ValueError, match="another recipe"):
-        training.train("demo-smoke", replace(SMOKE, steps=5), finished[0], "cpu")
+        training.train("demo-smoke", replace(SMOKE, steps=3), finished[0], "cpu")
 
 
 def test_a_rendered_pool_is_kept(pool, tmp_path):
@@ -112,7 +112,8 @@ def test_a_barely_visible_class_is_neither_there_nor_absent():
 
 
 def test_the_learning_rate_rises_then_falls_to_the_final_rate():
-    rates = [training.learning_rate(RECIPES["demo"], step) for step in range(RECIPES["demo"].steps + 1)]
+    recipe = RECIPES["demo"]
+    rates = [training.learning_rate(recipe, step) for step in range(recipe.tower_steps + recipe.steps + 1)]
     peak = int(np.argmax(rates))
     assert rates[peak] == RECIPES["demo"].learning_rate and np.all(np.diff(rates[: peak + 1]) >= 0)
     assert np.all(np.diff(rates[peak:]) <= 0) and rates[-1] == pytest.approx(RECIPES["demo"].final_rate)
