@@ -53,9 +53,14 @@ class CLIPSeg(nn.Module):
         """Where the parameters lie."""
         return self.network.decoder.film_mul.weight.device
 
-    def encode_image(self, pixels: torch.Tensor) -> Readouts:
-        """Read-outs of normalised pixels (B, 3, h, w), sides multiples of the patch; later blocks are not run."""
+    def encode_image(self, pixels: torch.Tensor, patches: torch.Tensor | None = None) -> Readouts:
+        """Read-outs of normalised pixels (B, 3, h, w), sides multiples of the patch; later blocks are not run.
+
+        patches: (B, K) numbers, row by row from 0, of the patches to look at, in place of all h * w; for training.
+        """
         tokens, taken = self._embed_pixels(pixels), []
+        if patches is not None:
+            tokens = torch.cat([tokens[:, :1], tokens[:, 1:].take_along_dim(patches[..., None], dim=1)], dim=1)
         for index, block in enumerate(self.network.clip.vision_model.encoder.layers[: self.extract_layers[-1] + 1]):
             tokens = _pre_norm_block(block, tokens)
             if index in self.extract_layers:

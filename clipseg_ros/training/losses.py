@@ -44,8 +44,11 @@ class DenseClasses(nn.Module):
         self.register_buffer("_tables", tables, persistent=False)
         self.head = nn.Linear(width, 2 * tables.shape[2])
 
-    def forward(self, tokens: torch.Tensor, labels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-        """Cross-entropy of kinds plus that of colours; tokens (B, 1 + h * w, C), labels (B, H, W) uint8.
+    def forward(
+        self, tokens: torch.Tensor, labels: torch.Tensor, grid: tuple[int, int], patches: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Cross-entropy of kinds plus that of colours; tokens (B, 1 + h * w, C), labels (B, H, W) uint8; patches
+        (B, K): the patches of tokens (B, 1 + K, C), where these are not all.
 
         Patches count by the share that objects cover, plus BACKGROUND: most of a picture is table and wall.
         """
@@ -54,6 +57,8 @@ class DenseClasses(nn.Module):
         for index, table in enumerate(self._tables):
             planes = table[labels.long()].permute(0, 3, 1, 2)
             shares = F.adaptive_avg_pool2d(planes, grid).flatten(2).transpose(1, 2)
+            if patches is not None:
+                shares = shares.take_along_dim(patches[..., None], dim=1)
             weights = 1.0 - shares[..., 0] + BACKGROUND
             entropy = -(shares * found[:, :, index].log_softmax(-1)).sum(-1)
             loss = loss + (weights * entropy).sum() / weights.sum()

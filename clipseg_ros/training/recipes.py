@@ -15,8 +15,8 @@ class Recipe:
     Data: number of rendered scenes and the seed of the first; validation scenes choose the threshold, test scenes
     give the printed numbers.
     `views` pictures are rendered of each scene, from different places of the camera's path.
-    Schedule: AdamW; `tower_steps` in which the vision tower learns alone what its patches show, then `steps` with
-    phrases and masks, too; the rate warms up linearly, stays while the tower is alone, then falls on a cosine to
+    Schedule: AdamW; `tower_steps` in which the vision tower learns alone what patches show, looking at a share
+    `tower_share` of them near objects, since the rest is table; then `steps` with phrases and masks, too; the rate warms up linearly, stays while the tower is alone, then falls on a cosine to
     final_rate. `batch` pictures a step and `prompts` a picture, of which a share `absent` is not to be seen.
     Losses: cross-entropy of the mask, `dice` and `dense` (see losses) with their weights.
     """
@@ -43,8 +43,9 @@ class Recipe:
     test_seed: int = 20_000_000
 
     seed: int = 0
-    tower_steps: int = 5_000
-    steps: int = 4_000
+    tower_steps: int = 10_000
+    tower_share: float = 0.35
+    steps: int = 3_200
     batch: int = 16
     prompts: int = 6
     absent: float = 0.4
@@ -56,9 +57,14 @@ class Recipe:
     dense: float = 0.3
 
     @property
+    def grid(self) -> int:
+        """Side of the grid of patches."""
+        return self.side // self.patch
+
+    @property
     def output(self) -> int:
         """Side of the logits in pixels: CLIPSeg's refined head enlarges the grid twice by a quarter of the patch."""
-        return self.side // self.patch * (self.patch // 4) ** 2
+        return self.grid * (self.patch // 4) ** 2
 
     def validation(self) -> range:
         """Seeds of the scenes that choose the threshold."""

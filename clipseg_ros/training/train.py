@@ -77,9 +77,11 @@ class Trainer:
     def _loss(self, batch: Batch) -> torch.Tensor:
         pixels = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float() / 255.0
         mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in (network.MEAN, network.STD))
-        readouts = self.model.encode_image((pixels - mean) / std)
-        dense = self.dense(readouts.tokens[-1], torch.from_numpy(batch.labels).to(self.device), readouts.grid)
-        if self.step < self.recipe.tower_steps:
+        labels = torch.from_numpy(batch.labels).to(self.device)
+        near = torch.from_numpy(batch.near).to(self.device) if self.step < self.recipe.tower_steps else None
+        readouts = self.model.encode_image((pixels - mean) / std, near)
+        dense = self.dense(readouts.tokens[-1], labels, readouts.grid, near)
+        if near is not None:
             return dense
         flat = [text for texts in batch.texts for text in texts]
         encoded = self._words(flat, padding=True, return_tensors="pt").to(self.device)

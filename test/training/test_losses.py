@@ -39,3 +39,12 @@ def test_dense_loss_falls_to_zero_when_the_head_names_every_patch():
         dense.head.weight.copy_(rows.flatten(0, 1))
         dense.head.bias.zero_()
     assert dense(tokens, labels, (1, 2)).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_dense_loss_of_some_patches_is_that_of_these_alone():
+    labels = torch.tensor([[[0, 0, tabletop.class_id("mug", "red"), 0]]], dtype=torch.uint8)
+    dense, tokens, patches = DenseClasses(3), torch.randn(1, 5, 3), torch.tensor([[2, 0]])
+    chosen = torch.cat([tokens[:, :1], tokens[:, [3, 1]]], dim=1)
+    some = dense(chosen, labels, (1, 4), patches)
+    whole = dense(chosen, labels[..., [2, 0]], (1, 2))
+    assert some.item() == pytest.approx(whole.item())

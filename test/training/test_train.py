@@ -117,3 +117,12 @@ def test_the_learning_rate_rises_then_falls_to_the_final_rate():
     peak = int(np.argmax(rates))
     assert rates[peak] == RECIPES["demo"].learning_rate and np.all(np.diff(rates[: peak + 1]) >= 0)
     assert np.all(np.diff(rates[peak:]) <= 0) and rates[-1] == pytest.approx(RECIPES["demo"].final_rate)
+
+
+def test_the_tower_looks_at_the_patches_that_objects_cover(pool):
+    batch = draw_batch(pool, PhraseBook(), SMOKE, np.random.default_rng(0))
+    side = SMOKE.output // SMOKE.grid
+    for labels, near in zip(batch.labels, batch.near):
+        covered = (labels > 0).reshape(SMOKE.grid, side, SMOKE.grid, side).mean(axis=(1, 3)).ravel()
+        assert len(set(near)) == int(SMOKE.tower_share * SMOKE.grid**2)
+        assert covered[near].min() >= np.delete(covered, near).max() - 0.11
