@@ -37,7 +37,7 @@ ARGUMENTS = (
         description="where the model runs: auto, cpu, cuda or one GPU such as cuda:1"),
     DeclareLaunchArgument(
         "image_transport", default_value="", choices=("", "raw", "compressed"),
-        description="compressed: subscribe to <image>/compressed instead of <image>"),
+        description="compressed: subscribe to `image`/compressed instead of `image`"),
     DeclareLaunchArgument(
         "params_file", default_value="",
         description="YAML file of node parameters; copy config/segment.yaml and edit it"),

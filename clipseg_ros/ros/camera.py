@@ -13,52 +13,45 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import Field, dataclass, field, fields
-from typing import TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from clipseg_ros.ros import conversions, process, qos
-from clipseg_ros.ros.parameters import ParameterError
+from clipseg_ros.ros.parameter_table import ParameterError, declare, param
 from clipseg_ros.ros.sources import Capture, Clip, SourceError, open_source, repeat
 from clipseg_ros.segmentation import Frame
 
-T = TypeVar("T")
-
 DEPTH = 5  # captures that a lagging reliable subscriber may still fetch
 RELIABILITY = {"reliable": ReliabilityPolicy.RELIABLE, "sensor_data": ReliabilityPolicy.BEST_EFFORT}
-
-
-def _param(
-    default: T, description: str, span: tuple[float, float] | None = None, choices: Iterable[str] | None = None
-) -> T:
-    words = None if choices is None else tuple(choices)
-    return field(default=default, metadata=dict(description=description, span=span, choices=words))
 
 
 @dataclass(frozen=True)
 class CameraParameters:
     """The camera's settings, fixed when it starts."""
 
-    source: str = _param("scenes", "scenes (rendered), a folder of pictures, a video file, or a webcam: 0, /dev/video0")
-    rate: float = _param(10.0, "captures per second", (0.1, 240.0))
-    width: int = _param(0, "pixels; 0: the source's own, 640 for scenes", (0, 8192))
-    height: int = _param(0, "pixels; 0: the source's own, 480 for scenes", (0, 8192))
-    seed: int = _param(90_000_000, "seed of the first scene", (0, 2**31 - 1))
-    scenes: int = _param(4, "scenes of consecutive seeds, rendered before the first capture", (1, 10_000))
-    frames_per_scene: int = _param(15, "captures of each scene, the camera moving on", (1, 10_000))
-    loop: bool = _param(True, "start again after the last picture; false: exit")
-    frames: int = _param(0, "exit after so many captures; 0: never", (0, 2**31 - 1))
-    frame_id: str = _param("camera_color_optical_frame", "frame_id of every message")
-    qos: str = _param(
+    source: str = param("scenes", "scenes (rendered), a folder of pictures, a video file, or a webcam: 0, /dev/video0")
+    rate: float = param(10.0, "captures per second", (0.1, 240.0))
+    width: int = param(0, "pixels; 0: the source's own, 640 for scenes", (0, 8192))
+    height: int = param(0, "pixels; 0: the source's own, 480 for scenes", (0, 8192))
+    seed: int = param(90_000_000, "seed of the first scene", (0, 2**31 - 1))
+    scenes: int = param(4, "scenes of consecutive seeds, rendered before the first capture", (1, 10_000))
+    frames_per_scene: int = param(15, "captures of each scene, the camera moving on", (1, 10_000))
+    loop: bool = param(True, "start again after the last picture; false: exit")
+    frames: int = param(0, "exit after so many captures; 0: never", (0, 2**31 - 1))
+    frame_id: str = param("camera_color_optical_frame", "frame_id of every message")
+    qos: str = param(
         "reliable", "what image and depth publishers offer: reliable or sensor_data (best effort)", choices=RELIABILITY
     )
+
+    def __post_init__(self) -> None:
+        if bool(self.width) != bool(self.height):
+            raise ParameterError(f"width {self.width}, height {self.height}: set both, or neither")
 
 
 class Camera(Node):
@@ -69,7 +62,7 @@ class Camera(Node):
 
     def __init__(self) -> None:
         super().__init__("camera")
-        self._settings = _declare(self)
+        self._settings = declare(self, CameraParameters)
         offer = QoSProfile(depth=DEPTH, reliability=RELIABILITY[self._settings.qos])
         self._image = self.create_publisher(Image, "camera/color/image_raw", offer)
         self._info = self.create_publisher(CameraInfo, "camera/color/camera_info", offer)
@@ -140,36 +133,6 @@ def camera_info(intrinsics: np.ndarray, frame: Frame) -> CameraInfo:
 def main(args: list[str] | None = None) -> int:
     """Run until the source ends or a signal comes; the exit code: 0, or 1 for a bad source or parameter."""
     return process.run(Camera, args)
-
-
-def _declare(node: Node) -> CameraParameters:
-    values = {}
-    for entry in fields(CameraParameters):
-        descriptor = ParameterDescriptor(description=entry.metadata["description"], read_only=True)
-        descriptor.dynamic_typing = isinstance(entry.default, (float, str))  # rate:=10 and source:=0 mean what they say
-        span = entry.metadata["span"]
-        if span and isinstance(entry.default, float):
-            descriptor.floating_point_range = [FloatingPointRange(from_value=span[0], to_value=span[1])]
-        elif span:
-            descriptor.integer_range = [IntegerRange(from_value=span[0], to_value=span[1])]
-        values[entry.name] = _checked(entry, node.declare_parameter(entry.name, entry.default, descriptor).value)
-    settings = CameraParameters(**values)
-    if bool(settings.width) != bool(settings.height):
-        raise ParameterError(f"width {settings.width}, height {settings.height}: set both, or neither")
-    return settings
-
-
-def _checked(entry: Field, value: object) -> object:
-    span, choices = entry.metadata["span"], entry.metadata["choices"]
-    if type(value) is int:
-        value = type(entry.default)(value)
-    if type(value) is not type(entry.default):
-        raise ParameterError(f"{entry.name} {value!r}: expected {type(entry.default).__name__}")
-    if span and not span[0] <= value <= span[1]:
-        raise ParameterError(f"{entry.name} {value}: expected {span[0]} to {span[1]}")
-    if choices and value not in choices:
-        raise ParameterError(f"{entry.name} {value!r}: expected one of {', '.join(choices)}")
-    return value
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from clipseg_ros import engines, queries
-from clipseg_ros.ros import conversions, parameters, process, qos
+from clipseg_ros.ros import conversions, parameter_table, process, qos
 from clipseg_ros.ros.active import ActiveQueries
 from clipseg_ros.ros.diagnostics import Diagnostics
 from clipseg_ros.ros.image_input import ImageInput
@@ -56,12 +56,11 @@ class SegmentNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("segment")
-        parameters.declare(self)
         self._engine: engines.Engine | None = None
         self._input: ImageInput | None = None
         self._worker: Worker[Image | CompressedImage] | None = None
         self._set = queries.QuerySet()
-        self._job = Job(parameters.read(self), ())
+        self._job = Job(parameter_table.declare(self, Parameters), ())
         self._announced = Lock()  # held while telling of a set or publishing its results, so that none comes late
         self._due = 0.0
         self._outputs = Outputs(self)
@@ -156,7 +155,7 @@ class SegmentNode(LifecycleNode):
         """The one way in for every change while running, the queries of seg_query included."""
         named = {change.name: change.value for change in changes}
         try:
-            self._adopt(parameters.changed(self.settings, changes), new_queries="queries" in named)
+            self._adopt(parameter_table.changed(self.settings, changes), new_queries="queries" in named)
         except ValueError as error:
             if isinstance(error, (queries.QueryError, PromptError)) and "queries" in named:
                 self._refuse(named["queries"], str(error))

@@ -13,22 +13,21 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from clipseg_ros.ros import parameters
-from clipseg_ros.ros.parameters import ParameterError, Parameters
+from clipseg_ros.ros.parameter_table import ParameterError, changed, declare
+from clipseg_ros.ros.parameters import Parameters
 
 
 @pytest.fixture
-def declared(ros_domain: int) -> Iterator[Callable[..., Node]]:
-    """declared("name:=value", ...) is a node whose command line said so."""
+def declared(ros_domain: int) -> Iterator[Callable[..., tuple[Node, Parameters]]]:
+    """declared("name:=value", ...) is a node whose command line said so, and what it reads."""
     contexts, nodes = [], []
 
-    def make(*overrides: str) -> Node:
+    def make(*overrides: str) -> tuple[Node, Parameters]:
         contexts.append(Context())
         args = [word for override in overrides for word in ("-p", override)]
         rclpy.init(context=contexts[-1], domain_id=ros_domain, args=["--ros-args", *args] if args else [])
         nodes.append(Node("segment", context=contexts[-1]))
-        parameters.declare(nodes[-1])
-        return nodes[-1]
+        return nodes[-1], declare(nodes[-1], Parameters)
 
     yield make
     for node in nodes:
@@ -37,8 +36,8 @@ def declared(ros_domain: int) -> Iterator[Callable[..., Node]]:
         rclpy.try_shutdown(context=context)
 
 
-def test_a_node_without_overrides_reads_the_defaults(declared: Callable[..., Node]) -> None:
-    assert parameters.read(declared()) == Parameters()
+def test_a_node_without_overrides_reads_the_defaults(declared: Callable[..., tuple[Node, Parameters]]) -> None:
+    assert declared()[1] == Parameters()
 
 
 @pytest.mark.parametrize(
@@ -53,16 +52,17 @@ def test_a_node_without_overrides_reads_the_defaults(declared: Callable[..., Nod
         ("queries:=[]", "queries", ()),
         ("autostart:=false", "autostart", False),
         ("max_queries:=254", "max_queries", 254),
+        ("weights:=7", "weights", "7"),
     ],
 )
-def test_values_mean_what_they_say(declared: Callable[..., Node], override: str, name: str, value: object) -> None:
-    read = getattr(parameters.read(declared(override)), name)
+def test_values_mean_what_they_say(declared: Callable[..., tuple[Node, Parameters]], override: str, name: str, value: object) -> None:
+    read = getattr(declared(override)[1], name)
     assert (read, type(read)) == (value, type(value))
 
 
 @pytest.mark.parametrize("entry", fields(Parameters), ids=lambda entry: entry.name)
-def test_every_parameter_describes_itself(declared: Callable[..., Node], entry: object) -> None:
-    descriptor = declared().describe_parameter(entry.name)
+def test_every_parameter_describes_itself(declared: Callable[..., tuple[Node, Parameters]], entry: object) -> None:
+    descriptor = declared()[0].describe_parameter(entry.name)
     assert descriptor.description == entry.metadata["description"] != ""
     assert descriptor.read_only == entry.metadata["fixed"]
     if isinstance(entry.default, (int, float)) and not isinstance(entry.default, bool):
@@ -73,14 +73,14 @@ def test_every_parameter_describes_itself(declared: Callable[..., Node], entry: 
 
 
 @pytest.mark.parametrize("override", ["threshold:=1.5", "max_queries:=0", "overlay_opacity:=.nan"])
-def test_an_override_out_of_range_ends_the_declaration(declared: Callable[..., Node], override: str) -> None:
+def test_an_override_out_of_range_ends_the_declaration(declared: Callable[..., tuple[Node, Parameters]], override: str) -> None:
     with pytest.raises(InvalidParameterValueException, match="out of range.*Min"):
         declared(override)
 
 
-def test_an_override_of_another_type_ends_the_declaration(declared: Callable[..., Node]) -> None:
-    with pytest.raises(InvalidParameterTypeException, match="'device' to '0' of type 'INTEGER', expecting"):
-        declared("device:=0")
+def test_an_override_of_another_type_ends_the_declaration(declared: Callable[..., tuple[Node, Parameters]]) -> None:
+    with pytest.raises(InvalidParameterTypeException, match="'autostart' to '0' of type 'INTEGER', expecting"):
+        declared("autostart:=0")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_an_override_of_another_type_ends_the_declaration(declared: Callable[...
     [
         ("threshold:=2", "threshold 2.0: expected 0.0 to 1.0"),
         ("threshold:=high", "threshold 'high': expected float"),
+        ("weights:=true", "weights True: expected str"),
         ("max_rate:=true", "max_rate True: expected float"),
         ("queries:=[1, 2]", r"queries \[1, 2\]: expected texts"),
         ("image_qos:=best", "image_qos 'best': expected one of auto, sensor_data, reliable"),
@@ -95,24 +96,24 @@ def test_an_override_of_another_type_ends_the_declaration(declared: Callable[...
         ("engine_options:=keep_aspect", "engine_options: 'keep_aspect' is not name=value"),
     ],
 )
-def test_a_bad_override_is_refused_with_its_value(declared: Callable[..., Node], override: str, reason: str) -> None:
+def test_a_bad_override_is_refused_with_its_value(declared: Callable[..., tuple[Node, Parameters]], override: str, reason: str) -> None:
     with pytest.raises(ParameterError, match=reason):
-        parameters.read(declared(override))
+        declared(override)
 
 
-def test_engine_options_are_named_values(declared: Callable[..., Node]) -> None:
+def test_engine_options_are_named_values(declared: Callable[..., tuple[Node, Parameters]]) -> None:
     text = "keep_aspect=true; extract_layers=[3,7,9]; template=a photo of a {}.; side=64;"
-    settings = parameters.read(declared(f"engine_options:={text}"))
+    _, settings = declared(f"engine_options:={text}")
     assert settings.options() == {
         "keep_aspect": True, "extract_layers": [3, 7, 9], "template": "a photo of a {}.", "side": 64
     }
 
 
 def test_changes_of_other_names_are_not_ours() -> None:
-    assert parameters.changed(Parameters(), [Parameter("use_sim_time", value=True)]) == Parameters()
+    assert changed(Parameters(), [Parameter("use_sim_time", value=True)]) == Parameters()
 
 
 @pytest.mark.parametrize("name", ["threshold", "queries"])
 def test_a_parameter_cannot_be_deleted(name: str) -> None:
     with pytest.raises(ParameterError, match=f"{name} None: expected"):
-        parameters.changed(Parameters(), [Parameter(name, Parameter.Type.NOT_SET, None)])
+        changed(Parameters(), [Parameter(name, Parameter.Type.NOT_SET, None)])
