@@ -123,15 +123,16 @@ def test_yaml_names_parameters_and_values_that_the_node_takes() -> None:
     pytest.importorskip("rclpy")
     from rclpy.parameter import Parameter
 
-    from clipseg_ros.ros import parameters
+    from clipseg_ros.ros.parameter_table import changed
+    from clipseg_ros.ros.parameters import Parameters
 
     text = (ROOT / "config" / "segment.yaml").read_text()
     everything = re.sub(r"^    # (\w+: )", r"    \1", text, flags=re.MULTILINE)  # the lines that are commented out, too
     values = yaml.safe_load(everything)["/**"]["ros__parameters"]
-    assert values.keys() <= {entry.name for entry in fields(parameters.Parameters)}
+    assert values.keys() <= {entry.name for entry in fields(Parameters)}
     assert {"queries", "threshold", "weights", "device", "autostart"} <= values.keys()
-    settings = parameters.changed(
-        parameters.Parameters(), [Parameter(name, value=value) for name, value in values.items()]
+    settings = changed(
+        Parameters(), [Parameter(name, value=value) for name, value in values.items()]
     )
     assert settings.queries == ("red mug", "something to sit on")
 

@@ -12,13 +12,14 @@ import torch
 
 from clipseg_ros.engines.devices import find_device, find_dtype
 from clipseg_ros.masks import LogitMaps, input_size, resize_image
-from clipseg_ros.models import hub
+from clipseg_ros.models import hub, visual_prompts
 from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.clipseg import CLIPSeg
-from clipseg_ros.segmentation import Prompt, PromptError, Segmentation, check_image
+from clipseg_ros.segmentation import Prompt, Segmentation, Support, check_image
 
 PAPER_THRESHOLD = 0.3  # the paper's tables on PhraseCut and Pascal; a model trained here names its own
 CACHED_PROMPTS = 1024
+PromptPart = tuple[str, str]  # ("text", the text) or ("support", its digest)
 
 
 class ClipSegEngine:
@@ -30,6 +31,7 @@ class ClipSegEngine:
     same number of pixels.
     side: input side in pixels, a multiple of the patch; None takes the weights' own.
     template: the sentence around a prompt's text, with one `{}`.
+    visual_prompt: how a support's image and mask become one image, a name in models.visual_prompts.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ClipSegEngine:
         keep_aspect: bool = False,
         side: int | None = None,
         template: str = "{}",
+        visual_prompt: str = "crop_bg_blur_intensity_10",
     ) -> None:
         torch_device = find_device(device)
         folder = hub.find(weights)
@@ -54,7 +57,8 @@ class ClipSegEngine:
         self._side = self._format.side if side is None else side
         self._keep_aspect = keep_aspect
         self._template = template
-        self._vectors: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._visual_prompt = visual_prompts.find(visual_prompt)
+        self._vectors: OrderedDict[PromptPart, torch.Tensor] = OrderedDict()
         self._encoding = Lock()  # the tokenizer and the cache serve one thread at a time: check may run beside segment
         if not isinstance(self._side, int) or self._side <= 0 or self._side % self._model.patch_size:
             raise ValueError(f"side {self._side!r}: expected a multiple of the patch size {self._model.patch_size}")
@@ -110,19 +114,33 @@ class ClipSegEngine:
     @torch.inference_mode()
     def _prompt_vectors(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """(N, E) on the device, encoding only what the cache lacks and never dropping what this call needs."""
-        for prompt in prompts:
-            if prompt.support is not None:
-                raise PromptError(f"prompt {prompt.name!r} has a support: this engine takes texts only")
-        texts = list(dict.fromkeys(prompt.text for prompt in prompts))
+        texts = {("text", prompt.text): prompt.text for prompt in prompts if prompt.text}
+        supports = {("support", p.support.digest): p.support for p in prompts if p.support is not None}
         with self._encoding:
-            new = [text for text in texts if text not in self._vectors]
-            if new:
-                ids, lengths = self._tokenize([self._template.replace("{}", text) for text in new])
-                vectors = self._model.embed_text(ids.to(self.device), lengths.to(self.device))
-                self._vectors.update(zip(new, vectors))
-            for text in texts:
-                self._vectors.move_to_end(text)
-            rows = torch.stack([self._vectors[prompt.text] for prompt in prompts]) if prompts else torch.empty(0)
+            self._encode_texts({part: text for part, text in texts.items() if part not in self._vectors})
+            self._encode_supports({part: one for part, one in supports.items() if part not in self._vectors})
+            for part in (*texts, *supports):
+                self._vectors.move_to_end(part)
+            rows = torch.stack([self._joined(prompt) for prompt in prompts]) if prompts else torch.empty(0)
             while len(self._vectors) > CACHED_PROMPTS:
                 self._vectors.popitem(last=False)
         return rows
+
+    def _encode_texts(self, texts: dict[PromptPart, str]) -> None:
+        if texts:
+            ids, lengths = self._tokenize([self._template.replace("{}", text) for text in texts.values()])
+            self._vectors.update(zip(texts, self._model.embed_text(ids.to(self.device), lengths.to(self.device))))
+
+    def _encode_supports(self, supports: dict[PromptPart, Support]) -> None:
+        for part, support in supports.items():
+            pixels = visual_prompts.prompt_pixels(support, self._visual_prompt, self._format, self._side)
+            self._vectors[part] = self._model.embed_image(pixels[None].to(self.device))[0]
+
+    def _joined(self, prompt: Prompt) -> torch.Tensor:
+        """(E,) what the cache holds of the prompt's parts; text and support are mixed before any normalising."""
+        if prompt.support is None:
+            return self._vectors["text", prompt.text]
+        image = self._vectors["support", prompt.support.digest]
+        if not prompt.text:
+            return image
+        return torch.lerp(image, self._vectors["text", prompt.text], prompt.text_weight)

@@ -16,7 +16,7 @@ from clipseg_ros import engines
 from clipseg_ros.engines import clipseg
 from clipseg_ros.engines.clipseg import PAPER_THRESHOLD, ClipSegEngine
 from clipseg_ros.masks import sigmoid
-from clipseg_ros.segmentation import Prompt
+from clipseg_ros.segmentation import Prompt, Support
 
 CUP = (Prompt("cup"),)
 
@@ -87,6 +87,57 @@ def test_the_cache_of_texts_is_bounded_and_never_drops_what_a_call_needs(
     assert counts["CLIPSegTextEmbeddings"] == 1
 
 
+def whole(image: np.ndarray) -> Support:
+    """A support with nothing around the object: no visual prompt changes it but the red ones."""
+    return Support(image, np.ones(image.shape[:2], bool))
+
+
+def half(image: np.ndarray) -> Support:
+    """A support whose object is the left half of the image."""
+    return Support(image, np.arange(image.shape[1]) < np.full((len(image), 1), image.shape[1] // 2))
+
+
+def test_a_support_is_the_references_image_prompt(engine: ClipSegEngine, golden: dict[str, np.ndarray]) -> None:
+    logits = engine.logits([golden["image_96"]], [Prompt(support=whole(golden["support_96"]), text_weight=0.9)])[0]
+    np.testing.assert_allclose(logits[:, 3::7, 3::7], golden["logits_refined_369_supportimage_96_sub"], atol=1e-3)
+
+
+def test_text_and_support_are_mixed_as_the_reference_does(engine: ClipSegEngine, golden: dict[str, np.ndarray]) -> None:
+    support = whole(golden["support_96"])
+    shares = zip(golden["texts"].tolist(), golden["mix_image_weight"].tolist(), strict=True)
+    prompts = [Prompt(text, support, text_weight=1.0 - share) for text, share in shares]
+    logits = engine.logits([golden["image_96"]], prompts)[0]
+    np.testing.assert_allclose(logits[:, 3::7, 3::7], golden["logits_refined_369_mix_96_sub"], atol=1e-3)
+
+
+def test_a_support_is_encoded_once_ever_and_texts_stop_early(
+    engine: ClipSegEngine, golden: dict[str, np.ndarray], counts: Counter[str]
+) -> None:
+    picture, support = golden["image_96"], half(golden["support_96"])
+    engine.check([Prompt("cup"), Prompt(support=support)])
+    counts.clear()
+    engine.segment(picture, [Prompt("cup", support, 0.3), Prompt(support=half(golden["support_96"].copy())), *CUP])
+    assert counts["CLIPSegVisionEmbeddings"] == 1 and counts["CLIPSegTextEmbeddings"] == 0
+    engine.check([Prompt(support=half(golden["image_224"]))])
+    assert counts["CLIPSegVisionEmbeddings"] == 2
+
+
+def test_a_text_that_spells_a_digest_is_no_support(engine: ClipSegEngine, golden: dict[str, np.ndarray]) -> None:
+    support = half(golden["support_96"])
+    spelled, shown = engine.logits([golden["image_96"]], [Prompt(support.digest), Prompt(support=support)])[0]
+    assert np.abs(spelled - shown).max() > 0.1
+
+
+def test_the_visual_prompt_is_an_option(tiny_weights: Path, golden: dict[str, np.ndarray]) -> None:
+    prompt = [Prompt(support=half(golden["support_96"]))]
+    own, same, other = (
+        create(tiny_weights, side=96, **option).logits([golden["image_96"]], prompt)[0]
+        for option in ({}, {"visual_prompt": "crop_bg_blur_intensity_10"}, {"visual_prompt": "object_outline"})
+    )
+    np.testing.assert_array_equal(own, same)
+    assert np.abs(own - other).max() > 0.1
+
+
 def corners(size: tuple[int, int]) -> Iterator[np.ndarray]:
     """A white box in each corner of a black image."""
     height, width = size[0] // 4, size[1] // 4
@@ -148,6 +199,7 @@ def test_the_template_surrounds_the_text(tiny_weights: Path, golden: dict[str, n
         ({"keep_aspect": "no"}, "keep_aspect 'no': expected true or false"),
         ({"template": "a photo"}, r"template 'a photo': expected a sentence with one \{\}"),
         ({"template": None}, "template None: expected a sentence"),
+        ({"visual_prompt": "blur"}, "visual_prompt 'blur': expected one of object_red, "),
         ({"extract_layers": [3, 6]}, r"extract_layers \[3, 6\]: expected 3 rising"),
         ({"precision": "int8"}, "precision 'int8'"),
     ],
@@ -166,8 +218,9 @@ def test_the_default_threshold_is_the_papers_or_the_models_own(engine: ClipSegEn
 
 
 def test_half_precision_stays_close(tiny_weights: Path, golden: dict[str, np.ndarray]) -> None:
-    full, half = (
-        create(tiny_weights, side=96, precision=p).segment(golden["image_96"], CUP).scores for p in ("fp32", "bf16")
+    prompts = (*CUP, Prompt(support=whole(golden["support_96"])), Prompt("cup", whole(golden["support_96"])))
+    full, rough = (
+        create(tiny_weights, side=96, precision=p).segment(golden["image_96"], prompts).scores for p in ("fp32", "bf16")
     )
-    assert half.dtype == np.float32
-    assert 0.0 < np.abs(full - half).mean() < 0.05
+    assert rough.dtype == np.float32
+    assert 0.0 < np.abs(full - rough).mean() < 0.05

@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from clipseg_ros import engines
 from clipseg_ros.engines import Engine
-from clipseg_ros.segmentation import Prompt, PromptError, Support
+from clipseg_ros.segmentation import Prompt, PromptError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = {"clipseg": GOLDEN / "clipseg" / "hf_tiny_refined"}
@@ -164,10 +164,3 @@ def test_an_unknown_option_is_refused_by_name(name: str) -> None:
 def test_an_unknown_engine_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="engine 'clipsec': expected one of clipseg"):
         engines.create("clipsec", "demo")
-
-
-def test_clipseg_takes_no_support_yet() -> None:
-    support = Support(image(4, 4), np.ones((4, 4), bool))
-    clipseg = engines.create("clipseg", str(TINY["clipseg"]), device="cpu", side=96)
-    with pytest.raises(PromptError, match="prompt 'cup' has a support: this engine takes texts only"):
-        clipseg.segment(image(60, 80), (Prompt("cup", support=support),))
