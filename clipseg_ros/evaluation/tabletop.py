@@ -21,7 +21,7 @@ from clipseg_ros.segmentation import Prompt
 
 GROUPS = ("object", "colour", "affordance", "attribute", "part")
 ACCEPTED_FALSE_RATE = 0.03
-THRESHOLDS = np.round(np.arange(0.1, 0.96, 0.05), 2)
+THRESHOLDS = np.array([*np.arange(10, 95, 5), 92, 94, 96, 98, 99]) / 100.0
 HEIGHT, WIDTH = 240, 320
 
 

@@ -74,10 +74,10 @@ def draw_batch(pool: np.ndarray, book: PhraseBook, recipe: Recipe, rng: np.rando
     """A batch of the recipe's size from the pool (see render_pool), its pictures cropped, flipped, jittered by rng."""
     images = np.empty((recipe.batch, recipe.side, recipe.side, 3), np.uint8)
     labels = np.empty((recipe.batch, recipe.output, recipe.output), np.uint8)
-    texts, targets = [], np.empty((recipe.batch, recipe.prompts, *labels.shape[1:]), bool)
+    texts, targets = [], np.empty((recipe.batch, recipe.phrases, *labels.shape[1:]), bool)
     for index, picture in enumerate(rng.choice(len(pool), recipe.batch, replace=False)):
         images[index], labels[index] = _crop(pool[picture], recipe, rng)
-        chosen = book.draw(np.bincount(labels[index].ravel(), minlength=256), recipe.prompts, recipe.absent, rng)
+        chosen = book.draw(np.bincount(labels[index].ravel(), minlength=256), recipe.phrases, recipe.absent, rng)
         texts.append([rng.choice(PREFIXES) + book.phrases[phrase].text for phrase in chosen])
         targets[index] = book.truth[chosen][:, labels[index]]
     near = np.stack([_near_objects(one, recipe, rng) for one in labels])

@@ -17,9 +17,9 @@ Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop
 
     python -m clipseg_ros train {name} --out build/train
 
-which renders {scenes} scenes (seeds {first_seed} to {last}), teaches the vision tower for {tower_steps} steps of {batch}
-pictures, then all of the network for {steps} steps with {prompts} phrases a picture (seed {seed}); the steps took
-{minutes:.0f} minutes. Scenes {validation_first} to {validation_last} chose
+which renders {scenes} scenes (seeds {first_seed} to {last}), teaches the towers for {tower_steps} steps of {batch} pictures
+and {phrases} phrases a picture, then all of the network for {steps} steps with masks of {prompts} (seed {seed}); the
+steps took {minutes:.0f} minutes. Scenes {validation_first} to {validation_last} chose
 the threshold {threshold}. {parameters:.1f} million parameters, stored as float16.
 
 Measured at that threshold on {test_scenes} scenes that neither training nor the threshold saw (seeds {test_first} to

@@ -12,6 +12,27 @@ from clipseg_ros.datasets import tabletop
 BACKGROUND = 0.05
 
 
+class Look:
+    """The patches that a tower looked at, and how much each counts: the share of it that objects cover, plus
+    BACKGROUND, since most of a picture is table and wall.
+
+    labels: (B, H, W) uint8, 0 background. grid: (h, w). patches: (B, K) numbers of the patches, None for all.
+    """
+
+    def __init__(self, labels: torch.Tensor, grid: tuple[int, int], patches: torch.Tensor | None) -> None:
+        self._grid, self._patches = grid, patches
+        self._weights = self.shares((labels > 0).float()[:, None])[:, 0] + BACKGROUND
+
+    def shares(self, planes: torch.Tensor) -> torch.Tensor:
+        """(B, N, K) the mean of planes (B, N, H, W) over each patch."""
+        shares = F.adaptive_avg_pool2d(planes, self._grid).flatten(2)
+        return shares if self._patches is None else shares.take_along_dim(self._patches[:, None], dim=2)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The weighted mean of values (B, K)."""
+        return (self._weights * values).sum() / self._weights.sum()
+
+
 def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float) -> torch.Tensor:
     """Binary cross-entropy, mean over pixels, plus `dice` times (1 - Dice) over the prompts that are there.
 
@@ -44,22 +65,28 @@ class DenseClasses(nn.Module):
         self.register_buffer("_tables", tables, persistent=False)
         self.head = nn.Linear(width, 2 * tables.shape[2])
 
-    def forward(
-        self, tokens: torch.Tensor, labels: torch.Tensor, grid: tuple[int, int], patches: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Cross-entropy of kinds plus that of colours; tokens (B, 1 + h * w, C), labels (B, H, W) uint8; patches
-        (B, K): the patches of tokens (B, 1 + K, C), where these are not all.
-
-        Patches count by the share that objects cover, plus BACKGROUND: most of a picture is table and wall.
-        """
-        found = self.head(tokens[:, 1:]).unflatten(2, (2, -1)).float()
+    def forward(self, tokens: torch.Tensor, labels: torch.Tensor, look: Look) -> torch.Tensor:
+        """Cross-entropy of kinds plus that of colours; tokens (B, K, C), labels (B, H, W) uint8."""
+        found = self.head(tokens).unflatten(2, (2, -1)).float()
         loss = found.new_zeros(())
         for index, table in enumerate(self._tables):
-            planes = table[labels.long()].permute(0, 3, 1, 2)
-            shares = F.adaptive_avg_pool2d(planes, grid).flatten(2).transpose(1, 2)
-            if patches is not None:
-                shares = shares.take_along_dim(patches[..., None], dim=1)
-            weights = 1.0 - shares[..., 0] + BACKGROUND
-            entropy = -(shares * found[:, :, index].log_softmax(-1)).sum(-1)
-            loss = loss + (weights * entropy).sum() / weights.sum()
+            shares = look.shares(table[labels.long()].permute(0, 3, 1, 2)).transpose(1, 2)
+            loss = loss + look.mean(-(shares * found[:, :, index].log_softmax(-1)).sum(-1))
         return loss
+
+
+class PhraseMatch(nn.Module):
+    """Whether a phrase fits a patch, as a sigmoid of the cosine of their vectors (Zhai et al., SigLIP, ICCV 2023);
+    scale and bias are dropped after training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(10.0))
+        self.bias = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(self, patches: torch.Tensor, vectors: torch.Tensor, targets: torch.Tensor, look: Look) -> torch.Tensor:
+        """Binary cross-entropy; patches (B, K, E), vectors (B, N, E), targets (B, N, H, W): the pixels that fit."""
+        cosine = F.normalize(vectors.float(), dim=-1) @ F.normalize(patches.float(), dim=-1).transpose(1, 2)
+        logits = self.scale * cosine + self.bias
+        entropy = F.binary_cross_entropy_with_logits(logits, look.shares(targets.float()), reduction="none")
+        return look.mean(entropy.mean(1))

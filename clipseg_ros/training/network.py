@@ -50,6 +50,8 @@ def initialise(config: CLIPSegConfig, seed: int) -> CLIPSegForImageSegmentation:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    for linear in (network.decoder.film_mul, network.decoder.film_add):
+        nn.init.xavier_uniform_(linear.weight, gain=0.15)  # a louder phrase drowns the image, and training ignores it
     nn.init.ones_(network.decoder.film_mul.bias)
     embeddings, vision = network.clip.vision_model.embeddings, config.vision_config
     with torch.no_grad():

@@ -15,10 +15,12 @@ class Recipe:
     Data: number of rendered scenes and the seed of the first; validation scenes choose the threshold, test scenes
     give the printed numbers.
     `views` pictures are rendered of each scene, from different places of the camera's path.
-    Schedule: AdamW; `tower_steps` in which the vision tower learns alone what patches show, looking at a share
-    `tower_share` of them near objects, since the rest is table; then `steps` with phrases and masks, too; the rate warms up linearly, stays while the tower is alone, then falls on a cosine to
-    final_rate. `batch` pictures a step and `prompts` a picture, of which a share `absent` is not to be seen.
-    Losses: cross-entropy of the mask, `dice` and `dense` (see losses) with their weights.
+    Schedule: AdamW; `tower_steps` in which the two towers learn alone what patches show and which phrases fit them,
+    looking at a share `tower_share` of the patches near objects, since the rest is table; then `steps` with masks,
+    too. The rate warms up linearly, stays while the towers are alone, then falls on a cosine to final_rate. `batch`
+    pictures a step and `phrases` a picture, of which a share `absent` is not to be seen, and of which the first
+    `prompts` get a mask.
+    Losses: cross-entropy of the mask, `dice`, and `patches` for what patches show and which phrases fit (see losses).
     """
 
     side: int = 192
@@ -43,10 +45,11 @@ class Recipe:
     test_seed: int = 20_000_000
 
     seed: int = 0
-    tower_steps: int = 10_000
+    tower_steps: int = 11_200
     tower_share: float = 0.35
-    steps: int = 3_200
+    steps: int = 4_700
     batch: int = 16
+    phrases: int = 16
     prompts: int = 6
     absent: float = 0.4
     learning_rate: float = 8e-4
@@ -54,7 +57,7 @@ class Recipe:
     warm_up: int = 200
     weight_decay: float = 0.05
     dice: float = 1.0
-    dense: float = 0.3
+    patches: float = 0.3
 
     @property
     def grid(self) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 from transformers import CLIPTokenizerFast
@@ -25,7 +26,7 @@ from clipseg_ros.evaluation import tabletop as benchmark
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.training import card, network, tokenizer
 from clipseg_ros.training.batches import PREFIXES, Batch, PhraseBook, draw_batch
-from clipseg_ros.training.losses import DenseClasses, mask_loss
+from clipseg_ros.training.losses import DenseClasses, Look, PhraseMatch, mask_loss
 from clipseg_ros.training.pool import render_pool
 from clipseg_ros.training.recipes import Recipe
 
@@ -39,8 +40,8 @@ class Trainer:
         self.recipe, self.device, self.step = recipe, device, 0
         self._words = words
         self.model = CLIPSeg(network.initialise(network.configure(recipe, words), recipe.seed)).to(device).train()
-        self.dense = DenseClasses(recipe.width).to(device)
-        parameters = [*self.model.parameters(), *self.dense.parameters()]
+        self.lessons = nn.ModuleDict({"classes": DenseClasses(recipe.width), "phrases": PhraseMatch()}).to(device)
+        parameters = [*self.model.parameters(), *self.lessons.parameters()]
         self.optimiser = torch.optim.AdamW(
             parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
         )
@@ -62,7 +63,7 @@ class Trainer:
 
     def state(self) -> dict[str, object]:
         """Everything that the next step depends on."""
-        return {"step": self.step, "model": self.model.state_dict(), "dense": self.dense.state_dict(),
+        return {"step": self.step, "model": self.model.state_dict(), "lessons": self.lessons.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "recipe": asdict(self.recipe)}
 
     def restore(self, state: dict[str, object]) -> None:
@@ -71,24 +72,34 @@ class Trainer:
             raise ValueError("checkpoint of another recipe: train into an empty folder, or delete checkpoint.pt")
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
-        self.dense.load_state_dict(state["dense"])
+        self.lessons.load_state_dict(state["lessons"])
         self.optimiser.load_state_dict(state["optimiser"])
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         pixels = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float() / 255.0
         mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in (network.MEAN, network.STD))
-        labels = torch.from_numpy(batch.labels).to(self.device)
+        labels, targets = (torch.from_numpy(array).to(self.device) for array in (batch.labels, batch.targets))
         near = torch.from_numpy(batch.near).to(self.device) if self.step < self.recipe.tower_steps else None
         readouts = self.model.encode_image((pixels - mean) / std, near)
-        dense = self.dense(readouts.tokens[-1], labels, readouts.grid, near)
+        vectors = self._embed(batch.texts)
+        tokens, look = readouts.tokens[-1][:, 1:], Look(labels, readouts.grid, near)
+        clip = self.model.network.clip
+        patches = clip.visual_projection(clip.vision_model.post_layernorm(tokens))
+        lessons = self.lessons["classes"](tokens, labels, look)
+        lessons = lessons + self.lessons["phrases"](patches, vectors, targets, look)
         if near is not None:
-            return dense
-        flat = [text for texts in batch.texts for text in texts]
-        encoded = self._words(flat, padding=True, return_tensors="pt").to(self.device)
+            return lessons
+        logits = self.model.decode(readouts, vectors[:, : self.recipe.prompts])
+        masks = mask_loss(logits.float(), targets[:, : self.recipe.prompts], self.recipe.dice)
+        return masks + self.recipe.patches * lessons
+
+    def _embed(self, texts: list[list[str]]) -> torch.Tensor:
+        """(B, N, E) vectors of B x N texts; equal texts are encoded once."""
+        distinct = list(dict.fromkeys(text for row in texts for text in row))
+        encoded = self._words(distinct, padding=True, return_tensors="pt").to(self.device)
         vectors = self.model.embed_text(encoded["input_ids"], encoded["attention_mask"].sum(1))
-        logits = self.model.decode(readouts, vectors.unflatten(0, batch.targets.shape[:2]))
-        masks = mask_loss(logits.float(), torch.from_numpy(batch.targets).to(self.device), self.recipe.dice)
-        return masks + self.recipe.dense * dense
+        places = {text: index for index, text in enumerate(distinct)}
+        return vectors[torch.tensor([[places[text] for text in row] for row in texts], device=self.device)]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clipseg_ros.datasets import tabletop
-from clipseg_ros.training.losses import DenseClasses, mask_loss
+from clipseg_ros.training.losses import DenseClasses, Look, PhraseMatch, mask_loss
 
 
 def test_zero_logits_cost_log_two_and_half_the_dice():
@@ -30,7 +30,7 @@ def test_dense_loss_falls_to_zero_when_the_head_names_every_patch():
     red_mug = tabletop.class_id("mug", "red")
     labels = torch.tensor([[[0, 0, red_mug, red_mug]] * 2], dtype=torch.uint8)
     dense = DenseClasses(2)
-    tokens = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     rows = torch.zeros(2, dense.head.out_features // 2, 2)
     rows[:, 0, 0] = 50.0
     rows[0, 1 + list(tabletop.KINDS).index("mug"), 1] = 50.0
@@ -38,13 +38,24 @@ def test_dense_loss_falls_to_zero_when_the_head_names_every_patch():
     with torch.no_grad():
         dense.head.weight.copy_(rows.flatten(0, 1))
         dense.head.bias.zero_()
-    assert dense(tokens, labels, (1, 2)).item() == pytest.approx(0.0, abs=1e-6)
+    assert dense(tokens, labels, Look(labels, (1, 2), None)).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_dense_loss_of_some_patches_is_that_of_these_alone():
+def test_a_look_at_some_patches_counts_these_alone():
     labels = torch.tensor([[[0, 0, tabletop.class_id("mug", "red"), 0]]], dtype=torch.uint8)
-    dense, tokens, patches = DenseClasses(3), torch.randn(1, 5, 3), torch.tensor([[2, 0]])
-    chosen = torch.cat([tokens[:, :1], tokens[:, [3, 1]]], dim=1)
-    some = dense(chosen, labels, (1, 4), patches)
-    whole = dense(chosen, labels[..., [2, 0]], (1, 2))
-    assert some.item() == pytest.approx(whole.item())
+    some, same = Look(labels, (1, 4), torch.tensor([[2, 0]])), Look(labels[..., [2, 0]], (1, 2), None)
+    planes = torch.rand(1, 3, 1, 4)
+    assert torch.equal(some.shares(planes), planes[0, :, 0, [2, 0]][None])
+    values = torch.rand(1, 2)
+    assert some.mean(values) == same.mean(values) != values.mean()
+
+
+def test_a_phrase_that_points_where_its_patch_points_fits():
+    labels = torch.tensor([[[tabletop.class_id("mug", "red"), tabletop.class_id("chair", "blue")]]], dtype=torch.uint8)
+    targets, directions = torch.tensor([[[[True, False]], [[False, True]]]]), torch.eye(2)[None]
+    match, look = PhraseMatch(), Look(labels, (1, 2), None)
+    with torch.no_grad():
+        match.scale.fill_(80.0)
+        match.bias.fill_(-40.0)
+    assert match(directions, directions, targets, look).item() == pytest.approx(0.0, abs=1e-6)
+    assert match(directions, directions.flip(1), targets, look).item() == pytest.approx(40.0, rel=1e-3)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model that ships: what its folder promises, checked on a few scenes of its own test set."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from clipseg_ros import engines
+from clipseg_ros.datasets import tabletop
+from clipseg_ros.evaluation import tabletop as benchmark
+from clipseg_ros.models.hub import demo_folder
+from clipseg_ros.segmentation import Prompt
+from clipseg_ros.training.recipes import RECIPES
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return engines.create("clipseg", "demo", "cpu")
+
+
+def test_the_folder_is_small_enough_to_ship():
+    assert sum(path.stat().st_size for path in demo_folder().iterdir()) < 12e6
+
+
+def test_it_knows_every_word_of_the_scenes(engine):
+    assert {word for phrase in tabletop.phrases() for word in engine.unknown_words(phrase.text)} == set()
+    assert engine.unknown_words("a zebra") == ("zebra",)
+
+
+def test_a_few_scenes_agree_with_the_printed_table(engine):
+    """Within what 40 of the 500 scenes may differ by."""
+    printed = dict(re.findall(r"^\| (\w+) \| ([0-9.]+) \|", (demo_folder() / "README.md").read_text(), re.MULTILINE))
+    scores = benchmark.measure(engine, RECIPES["demo"].tests()[:40])
+    index = benchmark.index_of(engine.threshold)
+    for group, value in scores.iou(index).items():
+        assert value == pytest.approx(float(printed[group]), abs=0.12), group
+    assert scores.false_positive_rate(index) == pytest.approx(float(printed["absent"]), abs=0.08)
+
+
+def test_a_camera_of_another_shape_is_searched_as_well(engine):
+    """The demo's scenes are 4:3; a 16:9 camera sees the same objects squashed differently."""
+    ious = []
+    for seed in RECIPES["demo"].tests()[:12]:
+        view = tabletop.render(tabletop.compose(seed), 360, 640)
+        phrases = [phrase for group, phrase in benchmark.ask(view.labels, np.random.default_rng(seed)) if group == "object"]
+        for phrase in phrases:
+            mask = engine.segment(view.image, [Prompt(phrase.text)]).mask()
+            target = np.isin(view.labels, list(phrase.classes))
+            ious.append((mask & target).sum() / (mask | target).sum())
+    assert np.mean(ious) > 0.3
