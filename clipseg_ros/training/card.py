@@ -19,8 +19,8 @@ Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop
 
 which renders {scenes} scenes (seeds {first_seed} to {last}), teaches the towers for {tower_steps} steps of {batch} pictures
 and {phrases} phrases a picture, then all of the network for {steps} steps with masks of {prompts} (seed {seed}); the
-steps took {minutes:.0f} minutes. Scenes {validation_first} to {validation_last} chose
-the threshold {threshold}. {parameters:.1f} million parameters, stored as float16.
+steps took {minutes:.0f} minutes. Scores were then moved so that {threshold} is the threshold that suits scenes
+{validation_first} to {validation_last}. {parameters:.1f} million parameters, stored as float16.
 
 Measured at that threshold on {test_scenes} scenes that neither training nor the threshold saw (seeds {test_first} to
 {test_last}, 320x240; IoU of pixel counts summed over the scenes, absent: share of frames with more than 0.5 % of the

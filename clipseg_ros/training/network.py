@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -67,6 +68,12 @@ def waves(side: int, width: int) -> torch.Tensor:
     line = torch.cat([angles.sin(), angles.cos()], dim=1)
     rows, columns = line[:, None].expand(-1, side, -1), line[None].expand(side, -1, -1)
     return 0.3 * torch.cat([rows, columns], dim=2).flatten(0, 1)
+
+
+@torch.no_grad()
+def move_scores(network: CLIPSegForImageSegmentation, old: float, new: float) -> None:
+    """Shift all logits so that what scored `old` scores `new`; both in (0, 1)."""
+    network.decoder.transposed_convolution[-1].bias += math.log(new / (1.0 - new)) - math.log(old / (1.0 - old))
 
 
 def save(

@@ -31,6 +31,7 @@ from clipseg_ros.training.pool import render_pool
 from clipseg_ros.training.recipes import Recipe
 
 CHECKPOINT_EVERY = 500  # steps
+THRESHOLD = 0.5  # of every model trained here
 
 
 class Trainer:
@@ -113,8 +114,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     """Run the recipe, going on from out/checkpoint.pt where there is one; returns the weights folder out/model.
 
-    Writes out/log.csv (step, loss, seconds), the threshold that suits the validation scenes, and, as a README in the
-    folder, what the model reaches on the test scenes. Raises ValueError for a checkpoint of another recipe.
+    Writes out/log.csv (step, loss, seconds) and, as a README in the folder, what the model reaches on the test scenes.
+    Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises ValueError for a checkpoint of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
     pool = render_pool(out / "pool", recipe.first_seed, recipe.scenes, recipe.views, os.cpu_count() or 1)
@@ -129,11 +130,12 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     folder = out / "model"
     network.save(trainer.model.network, words, folder, vocabulary, threshold=None)
     engine = engines.create("clipseg", str(folder), device)
-    threshold = benchmark.best_threshold(benchmark.measure(engine, recipe.validation()))
-    network.save(trainer.model.network, words, folder, vocabulary, threshold)
-    scores = benchmark.measure(engine, recipe.tests())
+    best = benchmark.best_threshold(benchmark.measure(engine, recipe.validation()))
+    network.move_scores(trainer.model.network, best, THRESHOLD)
+    network.save(trainer.model.network, words, folder, vocabulary, THRESHOLD)
+    scores = benchmark.measure(engines.create("clipseg", str(folder), device), recipe.tests())
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
-    card.write(folder, name, recipe, out / "log.csv", len(vocabulary), parameters, threshold, scores)
+    card.write(folder, name, recipe, out / "log.csv", len(vocabulary), parameters, THRESHOLD, scores)
     return folder
 
 

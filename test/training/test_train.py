@@ -39,9 +39,18 @@ def test_the_weights_folder_loads_into_the_engine_and_names_its_words(finished):
     assert engine.unknown_words("red zebra") == ("zebra",)
 
 
-def test_the_threshold_is_calibrated_and_written(finished):
+def test_moved_scores_meet_the_new_threshold_where_they_met_the_old(finished):
+    engine = engines.create("clipseg", str(finished[1]), "cpu")
+    image = tabletop.render(tabletop.compose(1), 96, 128).image
+    before = engine.segment(image, [Prompt("mug")]).scores
+    old = float(np.median(before))
+    training.network.move_scores(engine._model.network, old, 0.5)
+    assert np.array_equal(engine.segment(image, [Prompt("mug")]).scores >= 0.5, before >= old)
+
+
+def test_the_threshold_is_written(finished):
     notes = json.loads((finished[1] / "clipseg_ros.json").read_text())
-    assert 0.0 < notes["threshold"] < 1.0
+    assert notes["threshold"] == training.THRESHOLD
 
 
 def test_the_folder_tells_what_made_it_and_what_it_reaches(finished):
