@@ -17,8 +17,8 @@ Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop
 
     python -m clipseg_ros train {name} --out build/train
 
-which renders {scenes} scenes (seeds {first_seed} to {last}), teaches the towers for {tower_steps} steps of {batch} pictures
-and {phrases} phrases a picture, then all of the network for {steps} steps with masks of {prompts} (seed {seed}); the
+which renders {scenes} scenes (seeds {first_seed} to {last}), teaches the towers for {tower_steps} steps of {batch}
+pictures and {phrases} phrases a picture, then all of the network for {steps} steps with masks of {prompts} (seed {seed}); the
 steps took {minutes:.0f} minutes. Scores were then moved so that {threshold} is the threshold that suits scenes
 {validation_first} to {validation_last}. {parameters:.1f} million parameters, stored as float16.
 

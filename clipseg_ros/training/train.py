@@ -104,7 +104,7 @@ class Trainer:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, level while the tower is alone, then a cosine to final_rate at the last step."""
+    """Linear warm-up, level while the towers are alone, then a cosine to final_rate at the last step."""
     if step < recipe.tower_steps:
         return recipe.learning_rate * min(1.0, (step + 1) / recipe.warm_up)
     fall = 0.5 * (1.0 + math.cos(math.pi * (step - recipe.tower_steps) / recipe.steps))
@@ -115,7 +115,8 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     """Run the recipe, going on from out/checkpoint.pt where there is one; returns the weights folder out/model.
 
     Writes out/log.csv (step, loss, seconds) and, as a README in the folder, what the model reaches on the test scenes.
-    Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises ValueError for a checkpoint of another recipe.
+    Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises ValueError for a
+    checkpoint of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
     pool = render_pool(out / "pool", recipe.first_seed, recipe.scenes, recipe.views, os.cpu_count() or 1)

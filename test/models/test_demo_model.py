@@ -45,8 +45,8 @@ def test_a_camera_of_another_shape_is_searched_as_well(engine):
     ious = []
     for seed in RECIPES["demo"].tests()[:12]:
         view = tabletop.render(tabletop.compose(seed), 360, 640)
-        phrases = [phrase for group, phrase in benchmark.ask(view.labels, np.random.default_rng(seed)) if group == "object"]
-        for phrase in phrases:
+        asked = benchmark.ask(view.labels, np.random.default_rng(seed))
+        for phrase in (phrase for group, phrase in asked if group == "object"):
             mask = engine.segment(view.image, [Prompt(phrase.text)]).mask()
             target = np.isin(view.labels, list(phrase.classes))
             ious.append((mask & target).sum() / (mask | target).sum())

@@ -17,8 +17,11 @@ from clipseg_ros.ros.parameter_table import ParameterError, changed, declare
 from clipseg_ros.ros.parameters import Parameters
 
 
+Declare = Callable[..., tuple[Node, Parameters]]
+
+
 @pytest.fixture
-def declared(ros_domain: int) -> Iterator[Callable[..., tuple[Node, Parameters]]]:
+def declared(ros_domain: int) -> Iterator[Declare]:
     """declared("name:=value", ...) is a node whose command line said so, and what it reads."""
     contexts, nodes = [], []
 
@@ -36,7 +39,7 @@ def declared(ros_domain: int) -> Iterator[Callable[..., tuple[Node, Parameters]]
         rclpy.try_shutdown(context=context)
 
 
-def test_a_node_without_overrides_reads_the_defaults(declared: Callable[..., tuple[Node, Parameters]]) -> None:
+def test_a_node_without_overrides_reads_the_defaults(declared: Declare) -> None:
     assert declared()[1] == Parameters()
 
 
@@ -55,13 +58,13 @@ def test_a_node_without_overrides_reads_the_defaults(declared: Callable[..., tup
         ("weights:=7", "weights", "7"),
     ],
 )
-def test_values_mean_what_they_say(declared: Callable[..., tuple[Node, Parameters]], override: str, name: str, value: object) -> None:
+def test_values_mean_what_they_say(declared: Declare, override: str, name: str, value: object) -> None:
     read = getattr(declared(override)[1], name)
     assert (read, type(read)) == (value, type(value))
 
 
 @pytest.mark.parametrize("entry", fields(Parameters), ids=lambda entry: entry.name)
-def test_every_parameter_describes_itself(declared: Callable[..., tuple[Node, Parameters]], entry: object) -> None:
+def test_every_parameter_describes_itself(declared: Declare, entry: object) -> None:
     descriptor = declared()[0].describe_parameter(entry.name)
     assert descriptor.description == entry.metadata["description"] != ""
     assert descriptor.read_only == entry.metadata["fixed"]
@@ -73,12 +76,12 @@ def test_every_parameter_describes_itself(declared: Callable[..., tuple[Node, Pa
 
 
 @pytest.mark.parametrize("override", ["threshold:=1.5", "max_queries:=0", "overlay_opacity:=.nan"])
-def test_an_override_out_of_range_ends_the_declaration(declared: Callable[..., tuple[Node, Parameters]], override: str) -> None:
+def test_an_override_out_of_range_ends_the_declaration(declared: Declare, override: str) -> None:
     with pytest.raises(InvalidParameterValueException, match="out of range.*Min"):
         declared(override)
 
 
-def test_an_override_of_another_type_ends_the_declaration(declared: Callable[..., tuple[Node, Parameters]]) -> None:
+def test_an_override_of_another_type_ends_the_declaration(declared: Declare) -> None:
     with pytest.raises(InvalidParameterTypeException, match="'autostart' to '0' of type 'INTEGER', expecting"):
         declared("autostart:=0")
 
@@ -96,12 +99,12 @@ def test_an_override_of_another_type_ends_the_declaration(declared: Callable[...
         ("engine_options:=keep_aspect", "engine_options: 'keep_aspect' is not name=value"),
     ],
 )
-def test_a_bad_override_is_refused_with_its_value(declared: Callable[..., tuple[Node, Parameters]], override: str, reason: str) -> None:
+def test_a_bad_override_is_refused_with_its_value(declared: Declare, override: str, reason: str) -> None:
     with pytest.raises(ParameterError, match=reason):
         declared(override)
 
 
-def test_engine_options_are_named_values(declared: Callable[..., tuple[Node, Parameters]]) -> None:
+def test_engine_options_are_named_values(declared: Declare) -> None:
     text = "keep_aspect=true; extract_layers=[3,7,9]; template=a photo of a {}.; side=64;"
     _, settings = declared(f"engine_options:={text}")
     assert settings.options() == {
