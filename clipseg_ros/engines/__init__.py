@@ -20,6 +20,8 @@ class Engine(Protocol):
     """A model made usable: pictures and prompts in, segmentations out; the same call twice answers the same."""
 
     device: str
+    threshold: float
+    """The score at or above which a pixel belongs to a prompt, unless the prompt or the caller says otherwise."""
 
     def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Segmentation:
         """Search image (H, W, 3) uint8 RGB for the prompts. Raises ValueError, PromptError."""
@@ -32,6 +34,9 @@ class Engine(Protocol):
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """The words of text outside the model's vocabulary; () where the vocabulary is open."""
+
+    def close(self) -> None:
+        """Give the device's memory back; the engine is of no use afterwards."""
 
 
 def create(name: str, weights: str, device: str = "auto", precision: str = "auto", **options: object) -> Engine:

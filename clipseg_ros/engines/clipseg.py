@@ -111,6 +111,13 @@ class ClipSegEngine:
         """The words of text outside the vocabulary of a model trained by this package, else ()."""
         return self._notes.unknown_words(text)
 
+    def close(self) -> None:
+        """Give the device's memory back; the engine is of no use afterwards."""
+        self._model.to("meta")
+        self._vectors.clear()
+        if torch.device(self.device).type == "cuda":
+            torch.cuda.empty_cache()
+
     @torch.inference_mode()
     def _prompt_vectors(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """(N, E) on the device, encoding only what the cache lacks and never dropping what this call needs."""

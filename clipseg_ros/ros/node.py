@@ -130,20 +130,25 @@ class SegmentNode(LifecycleNode):
     @process.logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget the engine."""
-        self._engine = None
+        self._forget_engine()
         return super().on_cleanup(state)
 
     @process.logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Both, from any state."""
         self.stop()
-        self._engine = None
+        self._forget_engine()
         return super().on_shutdown(state)
 
     @process.logged
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to where configure can be tried again."""
         return self.on_shutdown(state)
+
+    def _forget_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
 
     def _on_query(self, message: String) -> None:
         texts = (message.data,) if message.data.strip() else ()

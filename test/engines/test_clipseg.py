@@ -224,3 +224,10 @@ def test_half_precision_stays_close(tiny_weights: Path, golden: dict[str, np.nda
     )
     assert rough.dtype == np.float32
     assert 0.0 < np.abs(full - rough).mean() < 0.05
+
+
+def test_a_closed_engine_holds_no_weights(tiny_weights: Path) -> None:
+    closed = create(tiny_weights, side=96)
+    closed.segment(np.zeros((9, 9, 3), np.uint8), CUP)
+    closed.close()
+    assert all(weight.device.type == "meta" for weight in closed._model.parameters()) and not closed._vectors
