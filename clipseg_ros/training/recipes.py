@@ -47,7 +47,7 @@ class Recipe:
     seed: int = 0
     tower_steps: int = 11_200
     tower_share: float = 0.35
-    steps: int = 4_700
+    steps: int = 6_000
     batch: int = 16
     phrases: int = 16
     prompts: int = 6
