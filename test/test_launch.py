@@ -15,8 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch" / "segment.launch.py"
 PROMISED = {
     "image", "query_topic", "weights", "engine", "device", "params_file", "namespace", "image_transport", "rviz",
-    "venv",
-    "log_level", "use_sim_time",
+    "venv", "log_level", "use_sim_time",
 }
 SWITCHES = {"rviz", "large_images"}  # of the launch file itself: the node knows nothing of them
 

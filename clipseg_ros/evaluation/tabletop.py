@@ -87,11 +87,3 @@ def best_threshold(scores: Scores) -> float:
 def index_of(threshold: float) -> int:
     """The place of the nearest of THRESHOLDS."""
     return int(np.abs(THRESHOLDS - threshold).argmin())
-
-
-def table(scores: Scores, threshold: float) -> str:
-    """Rows `group IoU` and the rate of false positives at the threshold of THRESHOLDS nearest to the given one."""
-    index = index_of(threshold)
-    rows = [f"{group:<12}{iou:>8.3f}" for group, iou in scores.iou(index).items()]
-    rate = f"{scores.false_positive_rate(index):>8.3f}"
-    return "\n".join(["group            IoU", *rows, f"{'absent':<12}{rate}  share marked above 0.5 % of the pixels"])
