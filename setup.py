@@ -29,12 +29,15 @@ setup(
     zip_safe=False,  # the demo model is opened as a folder
     install_requires=[
         "huggingface_hub",
+        "matplotlib",
         "numpy>=1.26",
         # Headless: the package opens no window, and the other wheel's Qt plugins break RViz and rqt. Over an apt ROS,
         # where cv2 comes without pip metadata, nothing installs this list: colcon ignores it (see constraints-ros.txt).
         "opencv-python-headless>=4.5,<5",  # cv_bridge raises KeyError with OpenCV 5
+        "pillow",
         "pyyaml",
         "safetensors",
+        "scipy",
         "tokenizers",
         "torch>=2.4",
         "tqdm",
