@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one training loop: seeded by step, so that a run that was cut short continues as if it had not been."""
+"""The one training loop: seeded by step, so that a run that was cut short continues as if it had not been.
+
+On the CPU the continuation is bit for bit. Under torchrun it is data-parallel: every process draws its own part of the
+batch and gradients are averaged; rank 0 alone writes, and all see the same folder.
+"""
 
 from __future__ import annotations
 
-import csv
 import math
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from clipseg_ros.training import distributed
+from clipseg_ros.training.log import Log
+
+CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY = 500  # steps
 
 
@@ -22,7 +31,7 @@ CHECKPOINT_EVERY = 500  # steps
 class Schedule:
     """AdamW for `steps`: the rate rises linearly for warm_up steps and falls on a cosine to final_rate.
 
-    clip: largest norm of the gradient, 0 for no limit. amp: mixed precision on a GPU; the CPU keeps float32.
+    clip: largest norm of the gradient, 0 for no limit. amp: float16 with a scaled loss on a GPU; the CPU keeps float32.
     """
 
     steps: int
@@ -42,10 +51,11 @@ class Task(Protocol):
     module: nn.Module
 
     def draw(self, step: int, rank: int, ranks: int) -> Any:
-        """The batch of a step for process `rank` of `ranks`; depends on nothing else. Called from another thread."""
+        """The batch of a step for process `rank` of `ranks`; depends on nothing else, least of all on torch's global
+        generator. Called from another thread."""
 
     def loss(self, batch: Any) -> torch.Tensor:
-        """The scalar to be made small."""
+        """The scalar to be made small, a mean over the batch. Torch's global generator is seeded with the step."""
 
 
 def rate(schedule: Schedule, step: int) -> float:
@@ -56,47 +66,116 @@ def rate(schedule: Schedule, step: int) -> float:
     return schedule.final_rate + (schedule.learning_rate - schedule.final_rate) * 0.5 * (1 + math.cos(math.pi * part))
 
 
-def run(task: Task, schedule: Schedule, out: Path, device: torch.device) -> None:
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """64 bits for torch.manual_seed, the same on every machine; dropout differs between ranks."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+
+
+class Learner:
+    """A task with its optimiser and the step that comes next; `state` and `restore` hold all that the next depends on.
+
+    seconds: the time that all steps so far took.
+    """
+
+    def __init__(self, task: Task, schedule: Schedule, device: torch.device, group: distributed.Group) -> None:
+        self.step, self.seconds = 0, 0.0
+        self._task, self._schedule, self._device, self._group = task, schedule, device, group
+        self._optimiser = torch.optim.AdamW(
+            task.module.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay,
+            betas=(0.9, schedule.beta2),
+        )
+        self._scaler = torch.amp.GradScaler(device.type, enabled=schedule.amp and device.type == "cuda")
+
+    def learn(self, batch: Any) -> float:
+        """One step of the optimiser; returns the loss. Raises FloatingPointError where it is no number."""
+        torch.manual_seed(step_seed(self._schedule.seed, self.step, self._group.rank))
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate(self._schedule, self.step)
+        with torch.autocast(self._device.type, torch.float16, enabled=self._scaler.is_enabled()):
+            loss = self._task.loss(batch)
+        self._optimiser.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        found = float(self._group.average(self._task.module, loss))
+        if not math.isfinite(found):
+            raise FloatingPointError(f"loss {found} at step {self.step}: the last checkpoint is kept; lower the rate")
+        if self._schedule.clip:
+            self._scaler.unscale_(self._optimiser)
+            nn.utils.clip_grad_norm_(self._task.module.parameters(), self._schedule.clip)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self.step += 1
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers and strings alone, to be written."""
+        return {"step": self.step, "seconds": self.seconds, "schedule": asdict(self._schedule),
+                "module": self._task.module.state_dict(), "optimiser": self._optimiser.state_dict(),
+                "scaler": self._scaler.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state. Raises ValueError for one of another schedule."""
+        if state["schedule"] != asdict(self._schedule):
+            raise ValueError("checkpoint of another schedule: train into an empty folder, or delete it")
+        self.step, self.seconds = state["step"], state.get("seconds", 0.0)
+        self._task.module.load_state_dict(state["module"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        if state.get("scaler"):  # empty where the run so far was on a CPU
+            self._scaler.load_state_dict(state["scaler"])
+
+
+def run(
+    task: Task, schedule: Schedule, out: Path, device: torch.device, *,
+    checkpoint_every: int = CHECKPOINT_EVERY, validate: Callable[[], float] | None = None,
+) -> None:
     """Train, going on from out/checkpoint.pt where there is one; writes out/log.csv (step, loss, seconds).
 
-    Raises ValueError for a checkpoint of another schedule.
+    validate: the IoU in [0, 1] of the module as it is; called in evaluation mode by rank 0 after every checkpoint and
+    written to out/validation.csv. Raises ValueError for a checkpoint of another schedule, FloatingPointError.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.AdamW(
-        task.module.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay,
-        betas=(0.9, schedule.beta2),
-    )
-    first, checkpoint = 0, out / "checkpoint.pt"
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        if state["schedule"] != asdict(schedule):
-            raise ValueError(f"{checkpoint}: of another schedule; train into an empty folder, or delete it")
-        first = state["step"]
-        task.module.load_state_dict(state["module"])
-        optimiser.load_state_dict(state["optimiser"])
-    started = time.monotonic()
-    task.module.train()
-    with ThreadPoolExecutor(1) as ahead, (out / "log.csv").open("a", newline="") as table:
-        rows = csv.writer(table)
-        upcoming = ahead.submit(task.draw, first, 0, 1)
-        for step in (bar := tqdm(range(first, schedule.steps), out.name, unit="step")):
-            batch, upcoming = upcoming.result(), ahead.submit(task.draw, step + 1, 0, 1)
-            torch.manual_seed(hash((schedule.seed, step)))
-            for group in optimiser.param_groups:
-                group["lr"] = rate(schedule, step)
-            with torch.autocast(device.type, torch.float16, enabled=schedule.amp and device.type == "cuda"):
-                loss = task.loss(batch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if schedule.clip:
-                torch.nn.utils.clip_grad_norm_(task.module.parameters(), schedule.clip)
-            optimiser.step()
-            bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
-            rows.writerow([step, f"{float(loss.detach()):.5f}", f"{time.monotonic() - started:.1f}"])
-            if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == schedule.steps:
-                table.flush()
-                state = {"step": step + 1, "schedule": asdict(schedule), "module": task.module.state_dict(),
-                         "optimiser": optimiser.state_dict()}
-                unfinished = checkpoint.with_suffix(".part")
-                torch.save(state, unfinished)
-                unfinished.replace(checkpoint)
+    with distributed.join(device) as group:
+        learner = Learner(task, schedule, device, group)
+        if (out / CHECKPOINT).is_file():
+            learner.restore(torch.load(out / CHECKPOINT, weights_only=True, map_location=device))
+        group.share(task.module)
+        out.mkdir(parents=True, exist_ok=True)
+        log = Log(out, learner.step) if group.rank == 0 else None
+        task.module.train()
+        for loss in _steps(task, schedule, learner, group, out.name):
+            if log is None:
+                continue
+            log.loss(learner.step - 1, loss, learner.seconds)
+            if learner.step % checkpoint_every == 0 or learner.step == schedule.steps:
+                _write(learner.state(), out / CHECKPOINT)
+                if validate is not None:
+                    log.validation(learner.step - 1, _validated(task.module, validate))
+
+
+def _steps(task: Task, schedule: Schedule, learner: Learner, group: distributed.Group, name: str) -> Iterator[float]:
+    """Yield the loss of every step to go, while the next batch is drawn in another thread."""
+    to_go = range(learner.step, schedule.steps)
+    with ThreadPoolExecutor(1) as ahead, tqdm(to_go, name, unit="step", disable=group.rank > 0) as bar:
+        upcoming = ahead.submit(task.draw, learner.step, group.rank, group.ranks) if to_go else None
+        for step in bar:
+            started = time.monotonic()
+            batch = upcoming.result()
+            if step + 1 < schedule.steps:
+                upcoming = ahead.submit(task.draw, step + 1, group.rank, group.ranks)
+            loss = learner.learn(batch)
+            learner.seconds += time.monotonic() - started
+            bar.set_postfix(loss=f"{loss:.3f}")
+            yield loss
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    """A kill while writing leaves the checkpoint before."""
+    unfinished = path.with_suffix(".part")
+    torch.save(state, unfinished)
+    unfinished.replace(path)
+
+
+def _validated(module: nn.Module, validate: Callable[[], float]) -> float:
+    module.eval()
+    with torch.no_grad():
+        iou = validate()
+    module.train()
+    return iou
