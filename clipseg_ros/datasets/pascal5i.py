@@ -16,14 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from clipseg_ros.datasets import DatasetError
+from clipseg_ros.datasets import IGNORE, DatasetError
 from clipseg_ros.datasets.class_names import VOC20
 from clipseg_ros.datasets.episodes import EpisodeFolder, for_queries
 from clipseg_ros.datasets.label_folder import Pair
-from clipseg_ros.datasets.labels import below, lines, read_values
+from clipseg_ros.datasets.labels import below, lines, read_values, remap, table
 
 FOLDS = 4
 VOID = 255
+VALUES = table({**{value: value for value in range(len(VOC20) + 1)}, VOID: IGNORE})
 LEAST_PIXELS = 2 * 32 * 32
 """Pixels of a class from which an image enters the fold and the class's support pool (PFENet)."""
 PARTS = ("test", "train")
@@ -50,12 +51,13 @@ def pascal5i(
     queries, pools = [], {number: [] for number in wanted}
     for line in lines(pairs, "PFENet's list, a line is: picture labels"):
         pair = _pair(root, pairs, line)
-        pixels = np.bincount(read_values(pair.labels).ravel(), minlength=VOID + 1)
-        large = [number for number in wanted if pixels[number + 1] >= LEAST_PIXELS]
+        labels = remap(read_values(pair.labels), VALUES, pair.labels)
+        pixels = {number: np.count_nonzero(labels == number + 1) for number in wanted}
+        large = [number for number in wanted if pixels[number] >= LEAST_PIXELS]
         for number in large:
             pools[number].append(pair)
         if large:
-            queries.append((pair, [number for number in wanted if pixels[number + 1]]))
+            queries.append((pair, [number for number in wanted if pixels[number]]))
     return EpisodeFolder(for_queries(queries, pools, count, seed), VOC20, (VOID,))
 
 
