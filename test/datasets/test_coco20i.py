@@ -97,7 +97,11 @@ def test_class_without_two_pictures_is_named(root, pickled):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("../secret.jpg", "relative and without"), ("/etc/secret.jpg", "relative and without"), ("val2014/a.gif", "a .jpg")],
+    [
+        ("../secret.jpg", "relative and without"),
+        ("/etc/secret.jpg", "relative and without"),
+        ("val2014/a.gif", "a .jpg"),
+    ],
 )
 def test_names_that_lead_elsewhere_are_refused(root, pickled, name, words):
     pickled({number: [*NAMES, name] for number in fold_classes(1)})
