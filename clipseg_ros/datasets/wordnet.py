@@ -2,7 +2,7 @@
 """Nouns of Princeton WordNet, from the user's own copy: what lies under a synset, and base forms of words.
 
 Expected: index.noun, data.noun and noun.exc in one folder, "dict" of a WordNet 3.x release or "corpora/wordnet" of
-NLTK's data. Formats: wndb(5WN), rules of base forms: morphy(7WN).
+NLTK's data; some copies lack noun.exc, and that of another release will do. Formats: wndb(5WN), rules of base forms: morphy(7WN).
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class WordNet:
     def base_form(self, word: str) -> str:
         """The shortest noun that the word can be a form of, as NLTK chooses ("glasses": glass); else the word itself.
 
-        Lower case.
+        Lower case. Of equally short ones not the word itself, as in NLTK, but its base: "men" is a noun too, but man.
         """
         word = word.lower()
         forms = self._irregular.get(word) or tuple(
             word[: -len(ending)] + base for ending, base in ENDINGS if word.endswith(ending)
         )
-        return min((form for form in (word, *forms) if form in self._senses), key=len, default=word)
+        return min((form for form in (*forms, word) if form in self._senses), key=len, default=word)
 
     def _offset(self, seed: str) -> int:
         parts = seed.rsplit(".", 2)
