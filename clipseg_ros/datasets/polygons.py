@@ -121,6 +121,13 @@ def coco_parts(segmentation: Any, size: tuple[int, int]) -> list[np.ndarray]:
     return [coco_polygon(polygon, size) for polygon in polygons if len(polygon) >= 3]
 
 
+def shrink(entry: dict[str, Any]) -> dict[str, Any]:
+    """A COCO annotation with its polygons as arrays, a hook for read_json: as JSON's numbers they fill gigabytes."""
+    if isinstance(entry.get("segmentation"), list):
+        entry["segmentation"] = [points(polygon) for polygon in entry["segmentation"]]
+    return entry
+
+
 def union(parts: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool: the pixels of any part; none without parts."""
     mask = np.zeros(size, bool)

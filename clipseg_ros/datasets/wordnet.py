@@ -2,7 +2,8 @@
 """Nouns of Princeton WordNet, from the user's own copy: what lies under a synset, and base forms of words.
 
 Expected: index.noun, data.noun and noun.exc in one folder, "dict" of a WordNet 3.x release or "corpora/wordnet" of
-NLTK's data; some copies lack noun.exc, and that of another release will do. Formats: wndb(5WN), rules of base forms: morphy(7WN).
+NLTK's data; some copies lack noun.exc, and that of another release will do. Formats: wndb(5WN), rules of base forms:
+morphy(7WN).
 """
 
 from __future__ import annotations

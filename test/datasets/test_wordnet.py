@@ -81,10 +81,9 @@ def test_a_circle_of_hyponyms_ends(folder):
 @pytest.mark.parametrize(
     ("word", "base"),
     [
-        ("cats", "cat"), ("Cats", "cat"), ("cat", "cat"), ("oxen", "ox"), ("oxes", "ox"), ("glasses", "glass"),
-        ("glass", "glass"), ("leaves", "leaf"), ("ponies", "pony"), ("women", "woman"), ("men", "man"), ("kine", "kine"),
-        ("blurbs", "blurbs"),
-        ("s", "s"),
+        ("cats", "cat"), ("Cats", "cat"), ("cat", "cat"), ("s", "s"), ("oxen", "ox"), ("oxes", "ox"),
+        ("glasses", "glass"), ("glass", "glass"), ("leaves", "leaf"), ("ponies", "pony"), ("women", "woman"),
+        ("men", "man"), ("kine", "kine"), ("blurbs", "blurbs"),
     ],
 )
 def test_plurals_have_a_base_form(folder, word, base):
