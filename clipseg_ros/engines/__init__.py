@@ -13,7 +13,11 @@ import numpy as np
 from clipseg_ros.segmentation import Prompt, Segmentation
 
 DEFAULT_WEIGHTS = "CIDAS/clipseg-rd64-refined"  # of the command line and of the node
-ENGINES = {"clipseg": "clipseg_ros.engines.clipseg:ClipSegEngine"}
+ENGINES = {
+    "clipseg": "clipseg_ros.engines.clipseg:ClipSegEngine",
+    "clip-deconv": "clipseg_ros.engines.baselines:ClipDeconvEngine",
+    "vitseg": "clipseg_ros.engines.baselines:ViTSegEngine",
+}
 
 
 class Engine(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -48,12 +49,13 @@ class ClipSegEngine:
     ) -> None:
         torch_device = find_device(device)
         folder = hub.find(weights)
-        network = weights_files.load_clipseg(folder, find_dtype(precision, torch_device))
+        model = self._load(folder, find_dtype(precision, torch_device), extract_layers)
         self.device = str(torch_device)
-        self._model = CLIPSeg(network, extract_layers).to(torch_device)
+        self._model = model.to(torch_device)
         self._format = weights_files.read_input_format(folder)
         self._notes = weights_files.read_notes(folder)
-        self._tokenize = weights_files.read_text_format(folder, network.config.text_config.max_position_embeddings)
+        longest = model.network.config.text_config.max_position_embeddings
+        self._tokenize = weights_files.read_text_format(folder, longest)
         self._side = self._format.side if side is None else side
         self._keep_aspect = keep_aspect
         self._template = template
@@ -66,6 +68,11 @@ class ClipSegEngine:
             raise ValueError(f"keep_aspect {keep_aspect!r}: expected true or false")
         if not isinstance(template, str) or template.count("{}") != 1:
             raise ValueError(f"template {template!r}: expected a sentence with one {{}}, such as 'a photo of a {{}}.'")
+
+    @staticmethod
+    def _load(folder: Path, dtype: torch.dtype, extract_layers: Sequence[int] | None) -> CLIPSeg:
+        """The model of a weights folder. Raises WeightsError, ValueError."""
+        return CLIPSeg(weights_files.load_clipseg(folder, dtype), extract_layers)
 
     @property
     def threshold(self) -> float:

@@ -119,7 +119,8 @@ def _attend(attention: nn.Module, tokens: torch.Tensor, causal: bool) -> torch.T
         linear(tokens).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
         for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    mixed = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    dropout = attention.dropout if attention.training else 0.0
+    mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
     return attention.out_proj(mixed.transpose(1, 2).flatten(2))
 
 

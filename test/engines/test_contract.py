@@ -17,16 +17,13 @@ from clipseg_ros import engines
 from clipseg_ros.engines import Engine
 from clipseg_ros.segmentation import Prompt, PromptError
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-TINY = {"clipseg": GOLDEN / "clipseg" / "hf_tiny_refined"}
-OPTIONS = {"clipseg": {"side": 96}}
+OPTIONS = {"side": 96}
 PROMPTS = (Prompt("red cup"), Prompt("something to sit on", threshold=0.4), Prompt("a jar"))
 
 
 @pytest.fixture(scope="module", params=list(engines.ENGINES))
-def engine(request: pytest.FixtureRequest) -> Engine:
-    name = request.param
-    return engines.create(name, str(TINY[name]), device="cpu", **OPTIONS[name])
+def engine(request: pytest.FixtureRequest, tiny_engines: dict[str, Path]) -> Engine:
+    return engines.create(request.param, str(tiny_engines[request.param]), device="cpu", **OPTIONS)
 
 
 def image(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -156,9 +153,9 @@ def test_the_device_is_named(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("name", list(engines.ENGINES))
-def test_an_unknown_option_is_refused_by_name(name: str) -> None:
+def test_an_unknown_option_is_refused_by_name(name: str, tiny_engines: dict[str, Path]) -> None:
     with pytest.raises(ValueError, match=f"option 'sidee' of engine {name}: expected one of "):
-        engines.create(name, str(TINY[name]), device="cpu", sidee=96)
+        engines.create(name, str(tiny_engines[name]), device="cpu", sidee=96)
 
 
 def test_an_unknown_engine_is_refused_by_name() -> None:
