@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": ("convert_weights", "turn the CLIPSeg authors' .pth file into a folder that this package reads"),
     "demo": ("demo", "camera, node and client over ROS 2, with a report at the end"),
     "train": ("train", "train the demo model"),
+    "evaluate": ("evaluate", "measure a model on a benchmark, beside the papers' numbers"),
 }
 
 
