@@ -7,15 +7,15 @@ with the pictures of COCO's train2014 in root/images/mscoco/images/train2014.
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipseg_ros.datasets import DatasetError, Sample, expect
+from clipseg_ros.datasets import DatasetError, Sample
 from clipseg_ros.datasets.annotations import check_size, checked, read_json
 from clipseg_ros.datasets.labels import below, read_image
+from clipseg_ros.datasets.pickles import read_pickle
 from clipseg_ros.datasets.polygons import coco_parts, covered_once, shrink, union
 from clipseg_ros.segmentation import Prompt
 
@@ -33,8 +33,6 @@ REF = {"ref_id": int, "ann_id": int, "image_id": int, "split": str, "sentences":
 SENTENCE = {"sent_id": int, "raw": str}
 IMAGE = {"id": int, "file_name": str, "height": int, "width": int}
 ANNOTATION = {"id": int, "image_id": int}
-# What Python raises on a damaged pickle depends on the byte
-DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class Ref(NamedTuple):
@@ -93,27 +91,8 @@ class RefCoco:
         return Sample(image, prompts, np.repeat(target[None], len(prompts), axis=0), name)
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Reads lists, dicts, strings and numbers. A pickle may name any function to be called: this one refuses them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Raises DatasetError, whatever is asked for."""
-        raise DatasetError(f"it asks for {module}.{name}; expected plain lists, dicts, strings and numbers alone")
-
-
-def read_pickle(path: Path) -> Any:
-    """The plain data of a pickle, strings of Python 2 as Latin-1. Raises DatasetError for anything else."""
-    with expect(path, "a file of refs from github.com/lichengunc/refer").open("rb") as file:
-        try:
-            return PlainUnpickler(file, encoding="latin1").load()
-        except DatasetError as error:
-            raise DatasetError(f"{path}: not read, since {error}") from None
-        except DAMAGED as error:
-            raise DatasetError(f"{path}: no readable pickle ({type(error).__name__}: {error})") from None
-
-
 def _refs(path: Path, split: str) -> list[Ref]:
-    entries = read_pickle(path)
+    entries = read_pickle(path, "a file of refs, from github.com/lichengunc/refer")
     if not isinstance(entries, list):
         raise DatasetError(f"{path}: a {type(entries).__name__}; expected a list of refs")
     refs = []

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from clipseg_ros.datasets import DatasetError
-from clipseg_ros.datasets.refcoco import RefCoco, read_pickle
+from clipseg_ros.datasets.refcoco import RefCoco
 
 FOLDER = "images/mscoco/images/train2014"
 BOX = [1, 1, 4, 1, 4, 3, 1, 3]  # rows 1 to 2, columns 1 to 3
@@ -103,26 +103,12 @@ class _Command:
         return os.mkdir, (str(self.path),)
 
 
-def test_a_pickle_that_calls_something_is_refused_before_it_does(tmp_path):
+def test_refs_that_call_something_are_refused_before_they_do(tmp_path):
     command = _Command()
     command.path = tmp_path / "made"
-    for content in (command, [{"ref_id": command}], np.int64(3), os.mkdir):
-        (tmp_path / "bad.p").write_bytes(pickle.dumps(content))
-        with pytest.raises(DatasetError, match="bad.p: not read, since it asks for"):
-            read_pickle(tmp_path / "bad.p")
+    with pytest.raises(DatasetError, match=r"refs\(unc\).p: no readable pickle \(it asks for"):
+        RefCoco(_write(tmp_path, [REFS[0] | {"ref_id": command}]), "refcoco", "unc", "val")
     assert not command.path.exists()
-
-
-def test_strings_of_python_2_are_read(tmp_path):
-    (tmp_path / "old.p").write_bytes(b"(lp0\nS'caf\\xe9'\np1\na.")
-    assert read_pickle(tmp_path / "old.p") == ["caf\u00e9"]
-
-
-@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(REFS)[:80], b"\x80\x09.", b"Pid\n."])
-def test_a_damaged_pickle_is_named(tmp_path, content):
-    (tmp_path / "bad.p").write_bytes(content)
-    with pytest.raises(DatasetError, match="bad.p: no readable pickle"):
-        read_pickle(tmp_path / "bad.p")
 
 
 @pytest.mark.parametrize(
