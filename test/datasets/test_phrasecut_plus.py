@@ -38,7 +38,7 @@ def _phrasecut(tmp_path: Path) -> PhraseCut:
     return PhraseCut(tmp_path, "train")
 
 
-def _drawn(phrasecut: PhraseCut, drawing: Drawing, count: int = 200) -> list:
+def _drawn(phrasecut: PhraseCut, drawing: Drawing, count: int = 80) -> list:
     plus = PhraseCutPlus(phrasecut, drawing)
     return [plus.draw(seed % len(plus), np.random.default_rng(seed)) for seed in range(count)]
 
@@ -66,10 +66,10 @@ def test_same_seed_draws_the_same(phrasecut):
 
 
 def test_negatives_have_another_phrase_and_no_target(phrasecut):
-    samples = _drawn(phrasecut, replace(PLAIN, negatives=0.2), 1000)
+    samples = _drawn(phrasecut, replace(PLAIN, negatives=0.2), 300)
     own = {sample.name: phrase for sample, phrase in zip((phrasecut[i] for i in range(5)), phrasecut.phrases)}
     negative = [sample for sample in samples if sample.prompts[0].label != own[sample.name]]
-    assert 0.15 < len(negative) / len(samples) < 0.25
+    assert 0.13 < len(negative) / len(samples) < 0.27
     assert all(sample.target.any() == (sample.prompts[0].label == own[sample.name]) for sample in samples)
 
 
@@ -120,7 +120,7 @@ def test_text_weights_fill_their_range_and_no_more(phrasecut):
 
 
 def test_every_template_is_drawn_and_the_phrase_is_the_label(phrasecut):
-    prompts = [s.prompts[0] for s in _drawn(phrasecut, replace(PLAIN, templates=SHUFFLE_PLUS)) if s.name == "2__0"]
+    prompts = [s.prompts[0] for s in _drawn(phrasecut, replace(PLAIN, templates=SHUFFLE_PLUS), 200) if s.name == "2__0"]
     assert {prompt.text for prompt in prompts} == {template.format("mug") for template in SHUFFLE_PLUS}
     assert {prompt.label for prompt in prompts} == {"mug"}
 
