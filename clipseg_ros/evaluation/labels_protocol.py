@@ -35,6 +35,12 @@ class Labels:
         """What predictions depend on."""
         return f"{self.template!r} {self.texts} {self.factors} {self.geometry}"
 
+    def settled(self, engine: str, threshold: float | None) -> Labels:
+        """Itself. Raises ValueError for a threshold."""
+        if threshold is not None:
+            raise ValueError(f"--threshold {threshold}: a pixel takes the class of highest score, whatever it is")
+        return self
+
     def predict(self, engine: Engine, sample: Labelled, classes: Sequence[str]) -> dict[str, np.ndarray]:
         """labels: (h, w) uint16 class numbers; ties go to the earlier class."""
         texts, factors = dict(self.texts), dict(self.factors)

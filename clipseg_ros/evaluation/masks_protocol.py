@@ -53,13 +53,23 @@ class Asking:
 class Masks:
     """Scores of each prompt above a threshold; None: for each metric the one that suits the test data best.
 
-    sizes: rising shares of the image's pixels; each range between them gets a row of its targets.
+    sizes: rising shares of the image's pixels; each range between them gets a row of its targets. others: (engine,
+    threshold that the paper takes for it instead).
     """
 
     threshold: float | None = None
     asking: Asking = Asking()
     geometry: Geometry = Whole()
     sizes: tuple[float, ...] = ()
+    others: tuple[tuple[str, float], ...] = ()
+
+    def settled(self, engine: str, threshold: float | None) -> Masks:
+        """With the threshold for this engine, or the user's. Raises ValueError where that is not one of THRESHOLDS."""
+        if threshold is None:
+            return replace(self, threshold=dict(self.others).get(engine, self.threshold))
+        if np.abs(THRESHOLDS - threshold).min() > 1e-6:
+            raise ValueError(f"--threshold {threshold}: scores are counted at 0.02, 0.04 .. 0.98; give one of them")
+        return replace(self, threshold=threshold)
 
     def pins(self) -> str:
         """What predictions depend on."""
@@ -85,7 +95,8 @@ class Masks:
             seen.left_out += len(sample.prompts) - len(scores)
             seen.samples += 1
         if not seen.tables:
-            raise ValueError(f"no prompt of {seen.samples} samples could be asked by {self.asking.use}: nothing to score")
+            use = self.asking.use
+            raise ValueError(f"no prompt of {seen.samples} samples could be asked by {use}: nothing to score")
         rows = [Row("", seen.honest(self.threshold)), *seen.by_size(self.threshold, self.sizes)]
         rows.append(Row(AUTHORS, seen.as_the_authors(self.threshold)))
         return Score(tuple(rows), tuple(seen.by_class(self.threshold)), self._notes(seen), seen.samples)
@@ -151,8 +162,8 @@ class Observed:
         for low, high in zip((0.0, *edges), (*edges, 1.0)) if edges else ():
             chosen = [index for index, share in enumerate(self.shares) if low < share <= high]
             if chosen:
-                values = self.honest(threshold, chosen)
-                yield Row(f"targets of {100 * low:g} to {100 * high:g} % of the image", {**values, "prompts": len(chosen)})
+                name = f"targets of {100 * low:g} to {100 * high:g} % of the image"
+                yield Row(name, {**self.honest(threshold, chosen), "prompts": len(chosen)})
 
     def by_class(self, threshold: float | None) -> Iterable[Row]:
         """A row for each class."""

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from clipseg_ros.datasets import Samples
 from clipseg_ros.evaluation.benchmark import Benchmark, Published
 from clipseg_ros.evaluation.masks_protocol import Masks
+from clipseg_ros.evaluation.openers import open_phrasecut
 from clipseg_ros.evaluation.passes import Job, Outcome, Pass, Passes
 from clipseg_ros.evaluation.results import Row
 
@@ -18,7 +16,7 @@ FIRST_SCENE, SCENES = 20_000_000, 500
 
 @dataclass(frozen=True)
 class Tabletop:
-    """Rendered scenes, measured in one go at the engine's threshold: nothing to download, nothing kept."""
+    """Rendered scenes, measured in one go at the engine's threshold or the user's; no prediction is kept."""
 
     def run(self, job: Job) -> Outcome | None:
         """Rank 0 does all."""
@@ -29,19 +27,13 @@ class Tabletop:
         engine = job.create({})
         count = SCENES if job.limit is None else min(job.limit, SCENES)
         scores = tabletop.measure(engine, range(FIRST_SCENE, FIRST_SCENE + count))
-        index = tabletop.index_of(engine.threshold)
-        rows = [Row(group, {"t": engine.threshold, "IoU": value}) for group, value in scores.iou(index).items()]
-        rows.append(Row("absent", {"t": engine.threshold, "marked": scores.false_positive_rate(index)}))
+        threshold = engine.threshold if job.threshold is None else job.threshold
+        index = tabletop.index_of(threshold)
+        rows = [Row(group, {"t": threshold, "IoU": value}) for group, value in scores.iou(index).items()]
+        rows.append(Row("absent", {"t": threshold, "marked": scores.false_positive_rate(index)}))
         engine.close()
-        note = "IoU of pixel counts summed over the scenes; marked: share of absent phrases found on over 0.5 % of a scene"
-        return Outcome(tuple(rows), notes=(note,), samples=count, available=SCENES)
-
-
-def open_phrasecut(root: Path) -> Mapping[str, Samples]:
-    """PhraseCut's test split."""
-    from clipseg_ros.datasets.phrasecut import PhraseCut
-
-    return {"": PhraseCut(root, "test")}
+        notes = ("IoU: of pixels summed over the scenes", "marked: absent phrases found on over 0.5 % of a scene")
+        return Outcome(tuple(rows), notes=notes, samples=count, available=SCENES)
 
 
 ENTRIES = (

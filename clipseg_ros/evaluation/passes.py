@@ -25,6 +25,7 @@ class Job:
     """What is evaluated and where: engine and options as engines.create takes them, root of the data set (unread
     by benchmarks that need none), folder of what is written, limit on the samples of a data set.
 
+    threshold: of scores for masks, None for the benchmark's own; scoring again with another needs no new predictions.
     rank, world: this process among those that share the work; rank 0 scores. settings: what else the predictions
     depend on, such as a digest of the weights.
     """
@@ -37,6 +38,7 @@ class Job:
     precision: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
+    threshold: float | None = None
     rank: int = 0
     world: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -69,6 +71,9 @@ class Asked(Protocol):
 
     def pins(self) -> str:
         """What predictions depend on: another value refuses the old ones."""
+
+    def settled(self, engine: str, threshold: float | None) -> Asked:
+        """How this engine is scored, with the user's threshold if there is one. Raises ValueError."""
 
     def predict(self, engine: Any, sample: Any, classes: Sequence[str]) -> dict[str, np.ndarray]:
         """The arrays to keep of one sample."""
@@ -104,6 +109,8 @@ class Passes:
 
     def run(self, job: Job) -> Outcome | None:
         """Predict this process' share; the result of all, None but in rank 0. Raises ValueError, DatasetError."""
+        for each in self.passes:
+            each.protocol.settled(job.engine, job.threshold)  # what is refused is refused before hours of work
         parts = self.open(job.root)
         pinned = {each.name: [each.protocol.pins(), job.joined(dict(each.options))] for each in self.passes}
         pin(job.folder, {**job.settings, "passes": pinned})
@@ -147,7 +154,7 @@ class Passes:
             raise ValueError(f"{job.root}: no sample{f' in {part}' if part else ''}: nothing to score")
         kept.wait(count)
         pairs = scored_pairs(data, kept, count, _label(each.name, part))
-        return each.protocol.score(pairs, getattr(data, "classes", ()))
+        return each.protocol.settled(job.engine, job.threshold).score(pairs, getattr(data, "classes", ()))
 
 
 def scored_pairs(data: Data, kept: Predictions, count: int, name: str) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:

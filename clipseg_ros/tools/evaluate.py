@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, help="folder of predictions and tables (default: evaluations/BENCHMARK/ENGINE-WEIGHTS)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--precision", default="auto", help="auto, fp32, fp16 or bf16 (default: %(default)s)")
+    add("--threshold", type=float, help="of scores for masks: 0.02, 0.04 .. 0.98 (default: the paper's)")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="of the engine; again for more")
     add("--limit", type=int, metavar="N", help="only the first N samples (of each fold), for a try-out")
 
@@ -77,7 +78,7 @@ def job_of(args: argparse.Namespace) -> Job:
     return Job(
         engine=args.engine, weights=args.weights, folder=folder_of(args), root=args.root or Path(),
         device=device_of(args.device), precision=args.precision, options=read_options(args.option),
-        limit=args.limit, rank=rank, world=world,
+        limit=args.limit, threshold=args.threshold, rank=rank, world=world,
     )
 
 

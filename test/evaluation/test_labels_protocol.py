@@ -73,3 +73,9 @@ def test_truth_is_compared_at_the_size_of_the_benchmark() -> None:
 def test_an_unseen_class_that_the_data_set_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="unseen class 'cow': the data set has background, cat, dog"):
         Labels(unseen=("cow",)).score([], CLASSES)
+
+
+def test_labels_take_no_threshold() -> None:
+    assert Labels().settled("clipseg", None) == Labels()
+    with pytest.raises(ValueError, match="--threshold 0.5: a pixel takes the class of highest score"):
+        Labels().settled("clipseg", 0.5)

@@ -97,6 +97,14 @@ def test_targets_are_told_apart_by_their_size() -> None:
     assert list(ranges)[1] == "targets of 20 to 60 % of the image"
 
 
+def test_the_papers_threshold_for_an_engine_gives_way_to_the_users() -> None:
+    masks = Masks(0.3, others=(("vitseg", 0.2),))
+    assert [masks.settled(engine, None).threshold for engine in ("clipseg", "vitseg")] == [0.3, 0.2]
+    assert masks.settled("vitseg", 0.5).threshold == 0.5
+    with pytest.raises(ValueError, match="--threshold 0.25: scores are counted at 0.02, 0.04 .. 0.98"):
+        masks.settled("clipseg", 0.25)
+
+
 def test_scores_survive_being_kept_in_16_bits() -> None:
     score = np.linspace(0, 1, 32).reshape(1, 4, 8)
     kept = Masks().predict(Known(score), sample(3), ())

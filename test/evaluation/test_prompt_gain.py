@@ -8,16 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import CLIPSegForImageSegmentation, CLIPTokenizerFast
 
 from clipseg_ros.datasets import Sample
 from clipseg_ros.evaluation import published
+from clipseg_ros.evaluation.clip_reader import ClipReader, read_clip
 from clipseg_ros.evaluation.passes import Job, Outcome, Pass, Passes
-from clipseg_ros.evaluation.prompt_gain import PUBLISHED, ClipReader, Gain, read_clip
+from clipseg_ros.evaluation.prompt_gain import PUBLISHED, TEMPLATE, Gain
+from clipseg_ros.masks import resize_image
 from clipseg_ros.models.masked_attention import ATTENTION_MASKS
 from clipseg_ros.models.visual_prompts import VISUAL_PROMPTS
+from clipseg_ros.models.weights import read_input_format
 from clipseg_ros.segmentation import Prompt, Support
 
 NAMES = ("cat", "dog", "red ball")
+SENTENCES = tuple(TEMPLATE.replace("{}", name) for name in NAMES)
 WAYS = [*ATTENTION_MASKS, *VISUAL_PROMPTS]
 
 
@@ -35,34 +41,31 @@ def support() -> Support:
 
 
 def test_every_way_has_a_probability_and_they_add_up_over_the_names(reader: ClipReader, support: Support) -> None:
-    found = [reader.probabilities(support, NAMES[index:] + NAMES[:index]) for index in range(len(NAMES))]
+    found = [reader.probabilities(support, SENTENCES[index:] + SENTENCES[:index]) for index in range(3)]
     assert list(found[0]) == ["plain", *WAYS]
     for way in found[0]:
         assert sum(one[way] for one in found) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_mask_over_everything_hides_nothing(reader: ClipReader, support: Support) -> None:
-    found = reader.probabilities(Support(support.image, np.ones((60, 90), bool)), NAMES)
+    found = reader.probabilities(Support(support.image, np.ones((60, 90), bool)), SENTENCES)
     for way in (*ATTENTION_MASKS, "bg_intensity_0", "bg_blur"):
         assert found[way] == pytest.approx(found["plain"], abs=2e-3)
 
 
 def test_the_probability_is_clips_own(reader: ClipReader, support: Support, tiny_weights: Path) -> None:
-    import torch
-    from transformers import CLIPSegForImageSegmentation, CLIPTokenizerFast
-
-    from clipseg_ros.masks import resize_image
-    from clipseg_ros.models.weights import read_input_format
-
     clip = CLIPSegForImageSegmentation.from_pretrained(tiny_weights).clip
     pixels = read_input_format(tiny_weights).normalise(resize_image(support.image, (96, 96)))
-    words = CLIPTokenizerFast.from_pretrained(tiny_weights)([f"a photo of a {n}" for n in NAMES], padding=True)
+    words = CLIPTokenizerFast.from_pretrained(tiny_weights)(list(SENTENCES), padding=True)
     with torch.inference_mode():
         out = clip(
-            torch.tensor(words["input_ids"]), pixels, torch.tensor(words["attention_mask"]), interpolate_pos_encoding=True
+            torch.tensor(words["input_ids"]),
+            pixels,
+            torch.tensor(words["attention_mask"]),
+            interpolate_pos_encoding=True,
         )
     expected = out.logits_per_image.softmax(dim=1)[0, 0].item()
-    assert reader.probabilities(support, NAMES)["plain"] == pytest.approx(expected, abs=1e-4)
+    assert reader.probabilities(support, SENTENCES)["plain"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_gain_is_the_mean_change_and_stands_beside_the_published_one(support: Support) -> None:
@@ -80,7 +83,8 @@ def test_each_row_of_the_table_is_one_of_our_ways() -> None:
 def test_the_benchmark_runs_over_samples_whose_first_prompt_is_the_target(
     tiny_weights: Path, support: Support, tmp_path: Path
 ) -> None:
-    sample = Sample(support.image, tuple(map(Prompt, NAMES)), np.stack([support.mask, ~support.mask, support.mask]), "s")
+    targets = np.stack([support.mask, ~support.mask, support.mask])
+    sample = Sample(support.image, tuple(map(Prompt, NAMES)), targets, "s")
     job = Job("clipseg", str(tiny_weights), tmp_path, device="cpu", options={"side": 96})
     outcome = Passes(lambda root: {"": [sample]}, (Pass(Gain()),), read_clip).run(job)
     assert isinstance(outcome, Outcome) and [row.name for row in outcome.rows] == [f"ours, {way}" for way in WAYS]
@@ -97,5 +101,7 @@ def test_what_it_cannot_read_is_refused(tiny_weights: Path) -> None:
         read_clip(replace(job, engine="car"), {})
     with pytest.raises(ValueError, match="--option template: this benchmark has side alone"):
         read_clip(replace(job, options={"template": "{}"}), {})
+    with pytest.raises(ValueError, match="--threshold 0.5: probabilities are compared"):
+        Gain().settled("clipseg", 0.5)
     with pytest.raises(ValueError, match="side 100: expected a multiple of the patch size 16"):
         read_clip(replace(job, options={"side": 100}), {})
