@@ -114,4 +114,6 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _plain(value: float) -> str:
+    if isinstance(value, int):
+        return str(int(value))  # counts in full, and whether a class is unseen as 0 or 1
     return "" if math.isnan(value) else f"{value:.6g}"
