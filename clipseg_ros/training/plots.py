@@ -22,7 +22,7 @@ def curves(out: Path) -> Path:
     rows = 2 if validated else 1
     figure = Figure(figsize=(8.0, 3.0 * rows), layout="constrained")
     FigureCanvasAgg(figure)  # needs no screen, whatever matplotlib is set to
-    axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    axes = figure.subplots(rows, 1, squeeze=False, sharex=True)[:, 0]
     steps, values = np.array([row[:2] for row in losses]).T
     axes[0].plot(steps, values, color="0.75", linewidth=0.8)
     axes[0].plot(*(means(one) for one in (steps, values)), color="tab:blue", linewidth=2.0)

@@ -145,3 +145,17 @@ def test_a_run_that_was_cut_short_continues_bit_for_bit(blobs: type, tiny_weight
     paths = (tmp_path / name / "checkpoint.pt" for name in ("whole", "cut"))
     whole, cut = (torch.load(path, weights_only=True)["module"] for path in paths)
     assert all(torch.equal(tensor, cut[name]) for name, tensor in whole.items())
+
+
+@pytest.mark.parametrize("engine", list(decoders.BUILDERS))
+def test_mixed_precision_changes_the_loss_little(blobs: type, tiny_weights: Path, engine: str) -> None:
+    """In bfloat16, which the CPU has, too; float16 is for GPUs."""
+    layers = (9,) if engine == "clip-deconv" else (3, 7, 9)
+    found = task(student(tiny_weights, engine=engine, extract_layers=layers, dropout=0.0), blobs())
+    batch = found.draw(0, 0, 1)
+    full = found.loss(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = found.loss(batch)
+    rough.backward()
+    assert rough.dtype == torch.float32 and rough.item() == pytest.approx(full.item(), rel=0.05)
+    assert all(weight.grad.isfinite().all() for weight in found.module.parameters() if weight.grad is not None)
