@@ -20,7 +20,9 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 
 from clipseg_ros.engines.car_settings import CarSettings
-from clipseg_ros.engines.car_words import TEMPLATES
+from clipseg_ros.engines.car_words import (
+    ADE_150_STUFF, ADE_847_STUFF, CONTEXT_459_STUFF, CONTEXT_STUFF, TEMPLATES,
+)
 
 Options = Mapping[str, object]
 
@@ -37,7 +39,10 @@ NUMERICS: dict[str, Options] = {
 
 SEMANTIC: Options = {"numerics": "reference"}
 REFERRING: Options = {"numerics": "reference", "mode": "referring", "templates": ("{}",), "sam_iom_threshold": 0.5}
-GRAY_BLUR = ("gray", "blur")
+ADE: Options = {
+    **SEMANTIC, "mask_threshold": 0.6, "confidence_threshold": 0.25, "box_threshold": 0.7,
+    "visual_prompts": ("gray", "blur"), "stuff_visual_prompts": ("gray", "blur"), "sam_iom_threshold": 0.6,
+}
 
 PRESETS: dict[str, Options] = {
     "demo": {"numerics": "recommended"},
@@ -51,20 +56,11 @@ PRESETS: dict[str, Options] = {
     },
     "context": {
         **SEMANTIC, "mask_threshold": 0.6, "confidence_threshold": 0.25, "box_threshold": 0.4,
-        "visual_prompts": ("blur", "circle"), "sam_iom_threshold": 0.5,
+        "visual_prompts": ("blur", "circle"), "stuff": CONTEXT_STUFF, "sam_iom_threshold": 0.5,
     },
-    "ade_150": {
-        **SEMANTIC, "mask_threshold": 0.6, "confidence_threshold": 0.25, "box_threshold": 0.7,
-        "visual_prompts": GRAY_BLUR, "stuff_visual_prompts": GRAY_BLUR, "sam_iom_threshold": 0.6,
-    },
-    "ade_847": {
-        **SEMANTIC, "mask_threshold": 0.6, "confidence_threshold": 0.25, "box_threshold": 0.7,
-        "visual_prompts": GRAY_BLUR, "stuff_visual_prompts": GRAY_BLUR, "sam_iom_threshold": 0.6,
-    },
-    "context_459": {
-        **SEMANTIC, "mask_threshold": 0.4, "confidence_threshold": 0.25, "box_threshold": 0.7,
-        "visual_prompts": GRAY_BLUR, "stuff_visual_prompts": GRAY_BLUR, "sam_iom_threshold": 0.6,
-    },
+    "ade_150": {**ADE, "stuff": ADE_150_STUFF},
+    "ade_847": {**ADE, "stuff": ADE_847_STUFF},
+    "context_459": {**ADE, "stuff": CONTEXT_459_STUFF, "mask_threshold": 0.4},
     "refcoco": {
         **REFERRING, "mask_threshold": 0.5, "confidence_threshold": 0.3, "box_threshold": 0.5,
         "visual_prompts": ("circle",),
@@ -95,8 +91,9 @@ def option_names() -> tuple[str, ...]:
 def settings(options: Options) -> CarSettings:
     """The options of a preset (key `preset`), with another numerics (key `numerics`) or single options beside.
 
-    A list is taken for a tuple, one text for a list of one, a whole number where a fraction is expected; `templates`
-    may be the name of a list in car_words.TEMPLATES. Raises ValueError for an unknown name or value.
+    The thresholds of a preset belong to its numerics: with another one they are to be chosen anew. A list is taken for
+    a tuple, one text for a list of one, a whole number where a fraction is expected; `templates` may be the name of a
+    list in car_words.TEMPLATES. Raises ValueError for an unknown name or value.
     """
     given = dict(options)
     chosen = _named("preset", given.pop("preset", DEFAULT_PRESET), PRESETS)

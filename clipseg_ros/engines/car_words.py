@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of CLIP as RNN: background lists, sentence templates, distractors.
+"""The words of CLIP as RNN: background lists, sentence templates, what is stuff, edited class names.
 
-Sources: the 23 words and the templates are those of the authors' code (google-research/clip_as_rnn); the 23 words come
-from CLIP-ES. The three groups are printed in the paper's appendix (Sun et al., CLIP as RNN, CVPR 2024).
+Sources: the three groups of background words are printed in the paper (Sun et al., CLIP as RNN, CVPR 2024); all else is
+that of the authors' code (google-research/clip_as_rnn), where the 23 words are CLIP-ES's.
 """
 
 from __future__ import annotations
@@ -50,6 +50,38 @@ TEMPLATES_15 = (
 """The sentences of the mask classifier; full stops exactly as the authors' code has them."""
 TEMPLATES = {"car_15": TEMPLATES_15, "origami": (ORIGAMI,), "plain": ("{}",)}
 """Sentences of the mask classifier by the name of their list."""
+
+CONTEXT_STUFF = (
+    "bedclothes", "ceiling", "cloth", "curtain", "floor", "grass", "ground", "light", "mountain", "platform", "road",
+    "sidewalk", "sky", "snow", "wall", "water", "window", "wood", "door", "fence", "rock",
+)
+CONTEXT_459_STUFF = (
+    "atrium", "ceiling", "concrete", "coral", "court", "dock", "floor", "foam", "grass", "ground", "ice", "leaves",
+    "mountain", "parterre", "patio", "road", "rock", "rug", "sand", "sky", "snow", "stone", "sun", "wall", "water",
+    "wood",
+)
+# Of ADE's classes the first synonym, as datasets.ade20k names them; the authors' lists hold all synonyms.
+ADE_150_STUFF = (
+    "wall", "sky", "floor", "tree", "ceiling", "road", "grass", "earth", "mountain", "plant", "water", "sea", "field",
+    "sand", "skyscraper", "path", "river", "bridge", "flower", "hill", "land", "dirt track", "apparel", "lake",
+    "waterfall",
+)
+ADE_847_STUFF = (
+    "wall", "sky", "tree", "road", "floor", "sidewalk", "earth", "grass", "mountain", "plant", "sea", "water", "rock",
+    "snow", "sand", "island", "field", "forest", "land", "lake", "ice", "cliff", "dirt track", "hill", "valley",
+    "stream", "shore", "pond", "iceberg",
+)
+
+VOC_TEXTS = (
+    ("bird", "bird avian"), ("chair", "chair seat"), ("person", "person with clothes,people,human"),
+    ("tvmonitor", "tvmonitor screen"),
+)
+"""(class of VOC, what is asked instead of its name), as CLIP-ES has them."""
+COCO_TEXTS = (
+    ("backpack", "backpack,bag"), ("tie", "necktie"), ("snowboard", "sknowboard"), ("spoon", "dessertspoon"),
+    ("hair drier", "hairdrier,blowdrier"),
+)
+"""(class of COCO, what is asked instead of its name); "sknowboard" stands so in the authors' code."""
 
 
 def background(groups: Iterable[str], queries: Sequence[str], words: Iterable[str] = ()) -> tuple[str, ...]:
