@@ -4,6 +4,7 @@
     shapes        solids as triangle meshes
     tableware, furniture, vehicles, animals
                   what each kind looks like, drawn from random shape parameters
+    held_out      what training never sees: pairs, kinds under an affordance, phrasings
     kinds         KINDS, COLOURS and the class id of every pair
     textures      patterns and sensor grain
     camera        a pinhole camera on a slow orbit
@@ -15,16 +16,19 @@
 Only render needs the ray caster (`pip install clipseg_ros[scenes]`).
 """
 
+from clipseg_ros.datasets.tabletop.held_out import UNSEEN_KINDS, UNSEEN_PAIRS
 from clipseg_ros.datasets.tabletop.kinds import COLOURS, KINDS, class_id, class_names
 from clipseg_ros.datasets.tabletop.rendering import View, render
 from clipseg_ros.datasets.tabletop.scenes import Scene, compose
-from clipseg_ros.datasets.tabletop.vocabulary import Phrase, absent, classes_of, phrases
+from clipseg_ros.datasets.tabletop.vocabulary import Phrase, absent, classes_of, phrases, unseen_phrasings
 
 __all__ = [
     "COLOURS",
     "KINDS",
     "Phrase",
     "Scene",
+    "UNSEEN_KINDS",
+    "UNSEEN_PAIRS",
     "View",
     "absent",
     "class_id",
@@ -33,4 +37,5 @@ __all__ = [
     "compose",
     "phrases",
     "render",
+    "unseen_phrasings",
 ]

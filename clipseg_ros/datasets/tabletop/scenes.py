@@ -10,6 +10,7 @@ import numpy as np
 
 from clipseg_ros.datasets.tabletop import surroundings
 from clipseg_ros.datasets.tabletop.camera import Camera
+from clipseg_ros.datasets.tabletop.held_out import UNSEEN_PAIRS
 from clipseg_ros.datasets.tabletop.kinds import COLOURS, KINDS, Kind, class_id
 from clipseg_ros.datasets.tabletop.shapes import Mesh, Part, rotation, turned
 from clipseg_ros.datasets.tabletop.surroundings import Light, Surface
@@ -42,8 +43,11 @@ class Scene:
     backdrop: np.ndarray = field(repr=False)
 
 
-def compose(seed: int) -> Scene:
-    """The scene of a seed (>= 0): 3 to 7 objects of even kinds and colours, up to 5 pieces of clutter."""
+def compose(seed: int, unseen_pairs: bool = True) -> Scene:
+    """The scene of a seed (>= 0): 3 to 7 objects of even kinds and colours, up to 5 pieces of clutter.
+
+    unseen_pairs: False leaves out the pairs of kind and colour that are held out of training.
+    """
     rng = np.random.default_rng(seed)
     camera = surroundings.camera(rng)
     light = surroundings.light(rng, camera.azimuth)
@@ -53,6 +57,8 @@ def compose(seed: int) -> Scene:
     while draws < wanted or len(objects) < 3:
         draws += 1
         name, colour = rng.choice(list(KINDS)), rng.choice(list(COLOURS))
+        if not unseen_pairs and (name, colour) in UNSEEN_PAIRS:
+            colour = rng.choice([other for other in COLOURS if (name, other) not in UNSEEN_PAIRS])
         placed = layout.place(_posed(rng, KINDS[name]), required=len(objects) < 3)
         if placed is not None:
             parts, centre, radius = placed

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from clipseg_ros.datasets.tabletop.held_out import UNSEEN_PHRASINGS
 from clipseg_ros.datasets.tabletop.kinds import COLOURS, KINDS, class_id, class_names
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -94,10 +95,19 @@ def phrases() -> tuple[Phrase, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=1)
+def unseen_phrasings() -> tuple[Phrase, ...]:
+    """Sentences for the traits that are none of phrases(), of words that stand in phrases(); no model learns them."""
+    return tuple(
+        Phrase(text, TRAITS[trait][0], _classes(TRAITS[trait][1], COLOURS))
+        for trait, texts in UNSEEN_PHRASINGS.items() for text in texts
+    )
+
+
 def classes_of(text: str) -> frozenset[int]:
     """Class ids that a text means; case, spacing and the articles a, an, the do not matter.
 
-    Raises UnknownPhrase for a text that is none of phrases().
+    Raises UnknownPhrase for a text that is none of phrases() and unseen_phrasings().
     """
     meaning = _meanings().get(_normal(text))
     if meaning is None:
@@ -168,7 +178,7 @@ def _names() -> dict[int, dict[str, str]]:
 
 @lru_cache(maxsize=1)
 def _meanings() -> dict[str, frozenset[int]]:
-    return {_normal(phrase.text): phrase.classes for phrase in phrases()}
+    return {_normal(phrase.text): phrase.classes for phrase in (*phrases(), *unseen_phrasings())}
 
 
 def _normal(text: str) -> str:
