@@ -11,8 +11,6 @@ from clipseg_ros.evaluation.openers import open_phrasecut
 from clipseg_ros.evaluation.passes import Job, Outcome, Pass, Passes
 from clipseg_ros.evaluation.results import Row
 
-FIRST_SCENE, SCENES = 20_000_000, 500
-
 
 @dataclass(frozen=True)
 class Tabletop:
@@ -25,15 +23,18 @@ class Tabletop:
         from clipseg_ros.evaluation import tabletop
 
         engine = job.create({})
-        count = SCENES if job.limit is None else min(job.limit, SCENES)
-        scores = tabletop.measure(engine, range(FIRST_SCENE, FIRST_SCENE + count))
+        seeds = tabletop.TESTS[: job.limit]
+        scores = tabletop.measure(engine, seeds)
         threshold = engine.threshold if job.threshold is None else job.threshold
         index = tabletop.index_of(threshold)
-        rows = [Row(group, {"t": threshold, "IoU": value}) for group, value in scores.iou(index).items()]
+        ap = scores.ap()
+        rows = [
+            Row(group, {"t": threshold, "IoU": value, "AP": ap[group]}) for group, value in scores.iou(index).items()
+        ]
         rows.append(Row("absent", {"t": threshold, "marked": scores.false_positive_rate(index)}))
         engine.close()
         notes = ("IoU: of pixels summed over the scenes", "marked: absent phrases found on over 0.5 % of a scene")
-        return Outcome(tuple(rows), notes=notes, samples=count, available=SCENES)
+        return Outcome(tuple(rows), notes=notes, samples=len(seeds), available=len(tabletop.TESTS))
 
 
 ENTRIES = (
