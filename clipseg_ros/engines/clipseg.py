@@ -147,7 +147,8 @@ class ClipSegEngine:
 
     def _encode_supports(self, supports: dict[PromptPart, Support]) -> None:
         for part, support in supports.items():
-            pixels = visual_prompts.prompt_pixels(support, self._visual_prompt, self._format, self._side)
+            side = self._notes.support_side or self._side
+            pixels = visual_prompts.prompt_pixels(support, self._visual_prompt, self._format, side)
             self._vectors[part] = self._model.embed_image(pixels[None].to(self.device))[0]
 
     def _joined(self, prompt: Prompt) -> torch.Tensor:

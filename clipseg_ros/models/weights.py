@@ -69,10 +69,12 @@ class OwnNotes:
     """What a model trained by this package says of itself in clipseg_ros.json; empty for anybody else's.
 
     vocabulary: the words it was trained on, None for an open vocabulary. threshold: calibrated score, None: unknown.
+    support_side: side in pixels at which its vision tower saw single objects, None: that of the input.
     """
 
     vocabulary: frozenset[str] | None = None
     threshold: float | None = None
+    support_side: int | None = None
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """The words of text, lower-case and in order, that the model never saw; () for an open vocabulary."""
@@ -88,7 +90,8 @@ def read_notes(folder: Path) -> OwnNotes:
         return OwnNotes()
     notes = read_json(path)
     vocabulary = notes.get("vocabulary")
-    return OwnNotes(None if vocabulary is None else frozenset(vocabulary), notes.get("threshold"))
+    words = None if vocabulary is None else frozenset(vocabulary)
+    return OwnNotes(words, notes.get("threshold"), notes.get("support_side"))
 
 
 @dataclass(frozen=True)

@@ -151,5 +151,5 @@ def test_anybody_elses_model_has_no_notes(tiny_weights: Path) -> None:
 def test_words_outside_the_notes_vocabulary_are_unknown(tiny_copy: Path) -> None:
     (tiny_copy / "clipseg_ros.json").write_text('{"vocabulary": ["red", "cup"], "threshold": 0.4}')
     notes = weights.read_notes(tiny_copy)
-    assert notes.threshold == 0.4
+    assert notes.threshold == 0.4 and notes.support_side is None
     assert notes.unknown_words("Red teapot-cup, blue!") == ("teapot", "blue")
