@@ -14,7 +14,7 @@ COMMANDS = {
     "download": ("download", "copy a model of the Hugging Face hub into the local cache"),
     "convert": ("convert_weights", "turn the CLIPSeg authors' .pth file into a folder that this package reads"),
     "demo": ("demo", "camera, node and client over ROS 2, with a report at the end"),
-    "train": ("train", "train the demo model"),
+    "train": ("train", "train a model: the demo's, or a paper's"),
     "evaluate": ("evaluate", "measure a model on a benchmark, beside the papers' numbers"),
 }
 

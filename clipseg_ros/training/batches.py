@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -11,33 +12,51 @@ import numpy as np
 from clipseg_ros.datasets import tabletop
 from clipseg_ros.masks import resize_image
 from clipseg_ros.training.recipes import Recipe
+from clipseg_ros.training.views import varied
 
 VISIBLE = 12  # pixels of the network's output from which a phrase counts as there; fewer is neither there nor absent
 PREFIXES = ("", "", "a ", "the ")
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pictures at the network's input and truth at its output, h x h: images (B, side, side, 3) uint8, labels (B, h, h)
-    uint8 class ids, texts B x N, targets (B, N, h, h) bool; near (B, K) int64: the patches nearest to objects."""
+@dataclass(frozen=True, eq=False)
+class Captions:
+    """phrases (B, N) numbers in the PhraseBook, and texts B x N that say them."""
+
+    phrases: np.ndarray
+    texts: list[list[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures(Captions):
+    """B crops of scenes: images (B, side, side, 3) uint8 and labels (B, h, h) uint8 class ids at the network's output
+    size; targets (B, N, h, h) bool: where each phrase is."""
 
     images: np.ndarray
     labels: np.ndarray
-    texts: list[list[str]]
     targets: np.ndarray
-    near: np.ndarray
 
 
 class PhraseBook:
-    """All phrases of the tabletop scenes as tables over the 256 class ids, to draw some for what a picture shows."""
+    """Phrases of the tabletop scenes as tables over the 256 class ids, to draw some for what a picture shows.
 
-    def __init__(self) -> None:
-        self.phrases = tabletop.phrases()
+    groups: the groups whose phrases it holds, None for all. masks: True never draws an affordance of a picture that
+    shows the kind which is held out under it (see datasets.tabletop.held_out).
+    """
+
+    def __init__(self, groups: Collection[str] | None = None, masks: bool = False) -> None:
+        self.phrases = [one for one in tabletop.phrases() if groups is None or one.group in groups]
         self.groups = np.array([phrase.group for phrase in self.phrases])
         self.truth = np.zeros((len(self.phrases), 256), bool)
         for row, phrase in zip(self.truth, self.phrases):
             row[list(phrase.classes)] = True
         self._alike = self._share_kind_or_colour()
+        kinds = set(tabletop.UNSEEN_KINDS.values()) if masks else set()
+        unseen = [index for index, name in tabletop.class_names().items() if name["kind"] in kinds]
+        self._hidden = np.zeros_like(self.truth)
+        self._hidden[np.ix_(self.groups == "affordance", unseen)] = True
+        self._hidden &= self.truth
+        # float32, since NumPy multiplies matrices of other types slowly; counts are exact in it
+        self._tables = np.concatenate([self.truth, self._alike, self._hidden]).astype(np.float32)
 
     def draw(self, counts: np.ndarray, prompts: int, absent: float, rng: np.random.Generator) -> np.ndarray:
         """(prompts,) phrase numbers for a picture with `counts` (256,) pixels a class; phrases that hover between
@@ -46,10 +65,10 @@ class PhraseBook:
         A share `absent` of them is not to be seen, half of these alike: they share a kind or a colour with what is.
         The others are drawn evenly over the groups, then over the phrases of the group.
         """
-        pixels = self.truth @ counts
-        visible = np.flatnonzero(pixels >= VISIBLE)
+        pixels, near, hidden = np.split(self._tables @ counts.astype(np.float32), 3)
+        visible = np.flatnonzero((pixels >= VISIBLE) & (hidden == 0))
         missing = np.flatnonzero(pixels == 0)
-        alike = missing[(self._alike[missing] @ counts) >= VISIBLE]
+        alike = missing[near[missing] >= VISIBLE]
         chosen = []
         for _ in range(prompts):
             pool = visible if len(visible) and rng.random() >= absent else missing
@@ -58,6 +77,12 @@ class PhraseBook:
             groups = self.groups[pool]
             chosen.append(rng.choice(pool[groups == rng.choice(np.unique(groups))]))
         return np.array(chosen)
+
+    def captions(self, counts: np.ndarray, count: int, absent: float, rng: np.random.Generator) -> Captions:
+        """`count` phrases for each of B pictures with `counts` (B, 256) pixels a class, some with an article."""
+        phrases = np.array([self.draw(row, count, absent, rng) for row in counts]).reshape(len(counts), count)
+        texts = [[rng.choice(PREFIXES) + self.phrases[phrase].text for phrase in row] for row in phrases]
+        return Captions(phrases, texts)
 
     def _share_kind_or_colour(self) -> np.ndarray:
         """(P, 256) bool: for phrases of one kind and one colour, the classes with the same kind or colour."""
@@ -70,30 +95,33 @@ class PhraseBook:
         return alike
 
 
-def draw_batch(pool: np.ndarray, book: PhraseBook, recipe: Recipe, rng: np.random.Generator) -> Batch:
-    """A batch of the recipe's size from the pool (see render_pool), its pictures cropped, flipped, jittered by rng."""
-    images = np.empty((recipe.batch, recipe.side, recipe.side, 3), np.uint8)
-    labels = np.empty((recipe.batch, recipe.output, recipe.output), np.uint8)
-    texts, targets = [], np.empty((recipe.batch, recipe.phrases, *labels.shape[1:]), bool)
-    for index, picture in enumerate(rng.choice(len(pool), recipe.batch, replace=False)):
-        images[index], labels[index] = _crop(pool[picture], recipe, rng)
-        chosen = book.draw(np.bincount(labels[index].ravel(), minlength=256), recipe.phrases, recipe.absent, rng)
-        texts.append([rng.choice(PREFIXES) + book.phrases[phrase].text for phrase in chosen])
-        targets[index] = book.truth[chosen][:, labels[index]]
-    near = np.stack([_near_objects(one, recipe, rng) for one in labels])
-    return Batch(images, labels, texts, targets, near)
+def draw_pictures(
+    pool: np.ndarray, book: PhraseBook, recipe: Recipe, count: int, phrases: int, rng: np.random.Generator
+) -> Pictures:
+    """`count` pictures from the pool (see render_pool), cropped, flipped and varied by rng, with `phrases` each."""
+    images = np.empty((count, recipe.side, recipe.side, 3), np.uint8)
+    labels = np.empty((count, recipe.output, recipe.output), np.uint8)
+    for index, picture in enumerate(rng.choice(len(pool), count, replace=False)):
+        images[index], labels[index] = crop(pool[picture], recipe.side, recipe.output, rng)
+    pixels = np.array([np.bincount(one.ravel(), minlength=256) for one in labels], int).reshape(count, 256)
+    drawn = book.captions(pixels, phrases, recipe.absent, rng)
+    targets = np.empty((count, phrases, *labels.shape[1:]), bool)
+    for target, row, one in zip(targets, drawn.phrases, labels):
+        target[:] = book.truth[row][:, one]
+    return Pictures(drawn.phrases, drawn.texts, images, labels, targets)
 
 
-def _near_objects(labels: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
-    """(K,) the patches that objects cover most, then their neighbours, then any."""
-    covered = cv2.resize((labels > 0).astype(np.float32), (recipe.grid, recipe.grid), interpolation=cv2.INTER_AREA)
+def near_objects(labels: np.ndarray, grid: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    """(K,) a share of the grid x grid patches of labels (H, W): those that objects cover most, then their neighbours,
+    then any."""
+    covered = cv2.resize((labels > 0).astype(np.float32), (grid, grid), interpolation=cv2.INTER_AREA)
     rank = covered + 0.1 * cv2.dilate(covered, np.ones((3, 3))) + rng.uniform(0.0, 0.01, covered.shape)
-    return np.argsort(-rank, axis=None)[: int(recipe.tower_share * rank.size)]
+    return np.argsort(-rank, axis=None)[: int(share * rank.size)]
 
 
-def _crop(picture: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random window around some pixel of an object, squashed to the square; brightness, contrast and noise vary,
-    hue does not, since colours are asked for."""
+def crop(picture: np.ndarray, side: int, output: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A random window of picture (H, W, 4) around some pixel of an object, squashed to the square: image (side, side,
+    3) uint8 and class ids (output, output) uint8."""
     height, width = picture.shape[:2]
     scale, stretch = rng.uniform(0.5, 1.0), rng.permutation([1.0, rng.uniform(0.85, 1.0)])
     rows, columns = (int(length * scale * factor) for length, factor in zip((height, width), stretch))
@@ -104,8 +132,6 @@ def _crop(picture: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> tupl
     window = np.ascontiguousarray(picture[top : top + rows, left : left + columns])
     if rng.random() < 0.5:
         window = np.ascontiguousarray(window[:, ::-1])
-    image = resize_image(np.ascontiguousarray(window[..., :3]), (recipe.side, recipe.side)).astype(np.float32)
-    labels = cv2.resize(window[..., 3], (recipe.output, recipe.output), interpolation=cv2.INTER_NEAREST)
-    image = (image - 128.0) * rng.uniform(0.85, 1.15) + 128.0 + rng.uniform(-20.0, 20.0)
-    image += np.float32(rng.uniform(0.0, 4.0)) * rng.standard_normal(image.shape, np.float32)
-    return np.clip(image, 0.0, 255.0).astype(np.uint8), labels
+    image = resize_image(np.ascontiguousarray(window[..., :3]), (side, side)).astype(np.float32)
+    labels = cv2.resize(window[..., 3], (output, output), interpolation=cv2.INTER_NEAREST)
+    return varied(image, rng), labels

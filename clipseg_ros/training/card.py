@@ -3,58 +3,64 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 
 from clipseg_ros.evaluation import tabletop as benchmark
+from clipseg_ros.evaluation.speed import RUNS, SIZE, Speed
+from clipseg_ros.training import log
 from clipseg_ros.training.recipes import Recipe
 
-TEXT = """# A CLIPSeg for rendered tabletops
+TEXT = """# {title}
 
 Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop`; it knows the {words} words in
 `clipseg_ros.json` and toys on tables, nothing else. Made by
 
     python -m clipseg_ros train {name} --out build/train
 
-which renders {scenes} scenes (seeds {first_seed} to {last}), teaches the towers for {tower_steps} steps of {batch}
-pictures and {phrases} phrases a picture, then all of the network for {steps} steps with masks of {prompts} (seed {seed}); the
-steps took {minutes:.0f} minutes. Scores were then moved so that {threshold} is the threshold that suits scenes
-{validation_first} to {validation_last}. {parameters:.1f} million parameters, stored as float16.
+which renders {scenes} scenes (seeds {first_seed} to {last}) without what is held out
+(`datasets/tabletop/held_out.py`), teaches the towers for {caption_steps} steps of {batch} scenes and {views} object
+views (seed {caption_seed}), freezes them, and teaches the decoder for {mask_steps} steps of {mask_batch} pictures
+with {prompts} prompts each (seed {mask_seed}); the steps took {minutes} minutes. Scores were then moved so that
+{threshold} is the threshold that suits scenes {validation_first} to {validation_last}.
+{parameters:.1f} million parameters, stored as float16.
 
 Measured at that threshold on {test_scenes} scenes that neither training nor the threshold saw (seeds {test_first} to
-{test_last}, 320x240; IoU of pixel counts summed over the scenes, absent: share of frames with more than 0.5 % of the
-pixels marked):
+{test_last}, 320x240; IoU and AP of pixel counts summed over the scenes; absent: share of frames with more than 0.5 %
+of the pixels marked):
 
-| phrases | IoU |
-|---|---|
+| phrases | IoU | AP |
+|---|---|---|
 {rows}
+
+{meanings}
+
+One text prompt on a 640x480 frame takes {frame_ms:.0f} ms (median of {runs}, {processor}), where a product of two
+float32 matrices of {size}x{size} takes {product_ms:.1f} ms.
 """
+TITLES = {
+    "clipseg": "A CLIPSeg for rendered tabletops", "clip-deconv": "A CLIP-Deconv for rendered tabletops",
+    "vitseg": "A ViTSeg for rendered tabletops",
+}
 
 
 def write(
-    folder: Path, name: str, recipe: Recipe, log: Path, words: int, parameters: int, threshold: float,
-    scores: benchmark.Scores,
+    folder: Path, name: str, recipe: Recipe, logs: list[Path], words: int, parameters: int, threshold: float,
+    scores: benchmark.Scores, speed: Speed,
 ) -> None:
-    """Write folder/README.md. log: the run's log.csv; scores: of recipe.tests()."""
-    index = benchmark.index_of(threshold)
-    rows = [f"| {group} | {value:.2f} |" for group, value in scores.iou(index).items()]
-    rows.append(f"| absent | {scores.false_positive_rate(index):.3f} |")
-    tests, validation = recipe.tests(), recipe.validation()
+    """Write folder/README.md. logs: the log.csv of each stage; scores: of recipe.tests."""
+    index, ap = benchmark.index_of(threshold), scores.ap()
+    rows = [f"| {group} | {value:.2f} | {ap[group]:.2f} |" for group, value in scores.iou(index).items()]
+    rows.append(f"| absent | {scores.false_positive_rate(index):.3f} | |")
+    tests, validation = recipe.tests, recipe.validation
     text = TEXT.format(
-        **asdict(recipe), words=words, name=name, last=recipe.first_seed + recipe.scenes - 1,
-        minutes=seconds(log) / 60.0, validation_first=validation[0], validation_last=validation[-1],
-        threshold=threshold, parameters=parameters / 1e6, test_first=tests[0], test_last=tests[-1],
+        **asdict(recipe), **asdict(speed), runs=RUNS, size=SIZE, title=TITLES[recipe.engine], words=words, name=name,
+        last=recipe.first_seed + recipe.scenes - 1, caption_steps=recipe.captions.steps,
+        caption_seed=recipe.captions.seed, mask_steps=recipe.masks.steps, mask_seed=recipe.masks.seed,
+        minutes=" + ".join(f"{log.read(path)[-1][2] / 60.0:.0f}" for path in logs),
+        validation_first=validation[0], validation_last=validation[-1], threshold=threshold,
+        parameters=parameters / 1e6, test_scenes=len(tests), test_first=tests[0], test_last=tests[-1],
         rows="\n".join(rows),
+        meanings="\n".join(f"- {group}: {meaning}." for group, meaning in benchmark.GROUPS.items()),
     )
     (folder / "README.md").write_text(text)
-
-
-def seconds(log: Path) -> float:
-    """Time of all steps in log.csv, whose clock starts anew with each resumption."""
-    total = last = 0.0
-    with log.open() as table:
-        for _, _, clock in csv.reader(table):
-            total += float(clock) - (last if float(clock) >= last else 0.0)
-            last = float(clock)
-    return total

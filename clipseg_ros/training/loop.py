@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from clipseg_ros.training import distributed
 from clipseg_ros.training.log import Log
+from clipseg_ros.training.muon import Muon, hidden_matrices
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY = 500  # steps
@@ -31,6 +32,7 @@ CHECKPOINT_EVERY = 500  # steps
 class Schedule:
     """AdamW for `steps`: the rate rises linearly for warm_up steps and falls on a cosine to final_rate.
 
+    muon: the rate of Muon for the matrices of transformer blocks, on the same curve; 0 leaves them to AdamW.
     clip: largest norm of the gradient, 0 for no limit. amp: float16 with a scaled loss on a GPU; the CPU keeps float32.
     """
 
@@ -40,6 +42,7 @@ class Schedule:
     warm_up: int = 0
     weight_decay: float = 0.01
     beta2: float = 0.999
+    muon: float = 0.0
     clip: float = 0.0
     amp: bool = True
     seed: int = 0
@@ -80,28 +83,29 @@ class Learner:
     def __init__(self, task: Task, schedule: Schedule, device: torch.device, group: distributed.Group) -> None:
         self.step, self.seconds = 0, 0.0
         self._task, self._schedule, self._device, self._group = task, schedule, device, group
-        self._optimiser = torch.optim.AdamW(
-            task.module.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay,
-            betas=(0.9, schedule.beta2),
-        )
+        self._optimisers = _optimisers(task.module, schedule)
         self._scaler = torch.amp.GradScaler(device.type, enabled=schedule.amp and device.type == "cuda")
 
     def learn(self, batch: Any) -> float:
         """One step of the optimiser; returns the loss. Raises FloatingPointError where it is no number."""
         torch.manual_seed(step_seed(self._schedule.seed, self.step, self._group.rank))
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate(self._schedule, self.step)
+        part = rate(self._schedule, self.step) / self._schedule.learning_rate
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = part * optimiser.defaults["lr"]
         with torch.autocast(self._device.type, torch.float16, enabled=self._scaler.is_enabled()):
             loss = self._task.loss(batch)
-        self._optimiser.zero_grad(set_to_none=True)
+        self._task.module.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         found = float(self._group.average(self._task.module, loss))
         if not math.isfinite(found):
             raise FloatingPointError(f"loss {found} at step {self.step}: the last checkpoint is kept; lower the rate")
         if self._schedule.clip:
-            self._scaler.unscale_(self._optimiser)
+            for optimiser in self._optimisers:
+                self._scaler.unscale_(optimiser)
             nn.utils.clip_grad_norm_(self._task.module.parameters(), self._schedule.clip)
-        self._scaler.step(self._optimiser)
+        for optimiser in self._optimisers:
+            self._scaler.step(optimiser)
         self._scaler.update()
         self.step += 1
         return found
@@ -109,7 +113,7 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Tensors, numbers and strings alone, to be written."""
         return {"step": self.step, "seconds": self.seconds, "schedule": asdict(self._schedule),
-                "module": self._task.module.state_dict(), "optimiser": self._optimiser.state_dict(),
+                "module": self._task.module.state_dict(), "optimisers": [one.state_dict() for one in self._optimisers],
                 "scaler": self._scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -118,9 +122,19 @@ class Learner:
             raise ValueError("checkpoint of another schedule: train into an empty folder, or delete it")
         self.step, self.seconds = state["step"], state.get("seconds", 0.0)
         self._task.module.load_state_dict(state["module"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self._optimisers, state["optimisers"]):
+            optimiser.load_state_dict(saved)
         if state.get("scaler"):  # empty where the run so far was on a CPU
             self._scaler.load_state_dict(state["scaler"])
+
+
+def _optimisers(module: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    matrices = hidden_matrices(module) if schedule.muon else []
+    others = [weight for weight in module.parameters() if not any(weight is matrix for matrix in matrices)]
+    adamw = torch.optim.AdamW(
+        others, schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, schedule.beta2)
+    )
+    return [adamw, Muon(matrices, schedule.muon)] if matrices else [adamw]
 
 
 def run(

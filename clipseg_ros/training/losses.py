@@ -75,18 +75,16 @@ class DenseClasses(nn.Module):
         return loss
 
 
-class PhraseMatch(nn.Module):
-    """Whether a phrase fits a patch, as a sigmoid of the cosine of their vectors (Zhai et al., SigLIP, ICCV 2023);
-    scale and bias are dropped after training."""
+class Fit(nn.Module):
+    """Whether texts fit what was seen, as a sigmoid of the cosine of their vectors (Zhai et al., SigLIP, ICCV 2023);
+    scale and bias, which starts at `bias`, are dropped after training."""
 
-    def __init__(self) -> None:
+    def __init__(self, bias: float) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(10.0))
-        self.bias = nn.Parameter(torch.tensor(-3.0))
+        self.bias = nn.Parameter(torch.tensor(bias))
 
-    def forward(self, patches: torch.Tensor, vectors: torch.Tensor, targets: torch.Tensor, look: Look) -> torch.Tensor:
-        """Binary cross-entropy; patches (B, K, E), vectors (B, N, E), targets (B, N, H, W): the pixels that fit."""
-        cosine = F.normalize(vectors.float(), dim=-1) @ F.normalize(patches.float(), dim=-1).transpose(1, 2)
-        logits = self.scale * cosine + self.bias
-        entropy = F.binary_cross_entropy_with_logits(logits, look.shares(targets.float()), reduction="none")
-        return look.mean(entropy.mean(1))
+    def forward(self, seen: torch.Tensor, vectors: torch.Tensor, fits: torch.Tensor) -> torch.Tensor:
+        """(B, N, K) binary cross-entropy: seen (B, K, E), vectors (B, N, E), fits (B, N, K): the truth in [0, 1]."""
+        cosine = F.normalize(vectors.float(), dim=-1) @ F.normalize(seen.float(), dim=-1).transpose(1, 2)
+        return F.binary_cross_entropy_with_logits(self.scale * cosine + self.bias, fits, reduction="none")

@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizerFast
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizerFast, PreTrainedModel
 
 from clipseg_ros.training.recipes import Recipe
 
@@ -60,6 +61,13 @@ def initialise(config: CLIPSegConfig, seed: int) -> CLIPSegForImageSegmentation:
     return network
 
 
+def normalised(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """(B, 3, H, W) float32 pixels of images (B, H, W, 3) uint8."""
+    pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255.0
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
+    return (pixels - mean) / std
+
+
 def waves(side: int, width: int) -> torch.Tensor:
     """(side * side, width) sines and cosines of row and column at falling frequencies (Vaswani et al., 2017, in two
     dimensions), times 0.3, about the size of an embedded patch."""
@@ -71,14 +79,38 @@ def waves(side: int, width: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def move_scores(network: CLIPSegForImageSegmentation, old: float, new: float) -> None:
+def move_scores(network: PreTrainedModel, old: float, new: float) -> None:
     """Shift all logits so that what scored `old` scores `new`; both in (0, 1)."""
-    network.decoder.transposed_convolution[-1].bias += math.log(new / (1.0 - new)) - math.log(old / (1.0 - old))
+    last = [module for module in network.decoder.modules() if isinstance(module, nn.ConvTranspose2d)][-1]
+    last.bias += math.log(new / (1.0 - new)) - math.log(old / (1.0 - old))
+
+
+@torch.no_grad()
+def align(decoder: nn.Module, clip: nn.Module, patches: torch.Tensor) -> None:
+    """Let a fresh decoder of CLIPSeg start where the towers ended: the deepest read-out enters as its projection on
+    the main directions of the projected patches, and FiLM multiplies it by the prompt on the same directions, so that
+    the sum over channels is how well a prompt fits a patch.
+
+    patches: (M, C) a sample of the deepest read-out.
+    """
+    norm, projection = clip.vision_model.post_layernorm, clip.visual_projection.weight
+    projected = norm(patches) @ projection.T
+    size = decoder.film_mul.out_features
+    _, directions = torch.linalg.eigh(projected.T @ projected)
+    main = directions[:, -size:].T
+    scale = 1.0 / (projected @ main.T).std(0, keepdim=True).T
+    onto = scale * (main @ projection) * norm.weight / patches.std(dim=1, unbiased=False).mean()
+    decoder.reduces[0].weight.copy_(onto)
+    decoder.reduces[0].bias.copy_(-(onto @ patches.mean(0)))
+    for linear in (decoder.film_mul, decoder.film_add):
+        linear.weight.zero_()
+        linear.bias.zero_()
+    decoder.film_mul.weight.copy_(main / scale / scale.reciprocal().mean())
 
 
 def save(
-    network: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizerFast, folder: Path,
-    vocabulary: Iterable[str], threshold: float | None,
+    network: PreTrainedModel, tokenizer: CLIPTokenizerFast, folder: Path,
+    vocabulary: Iterable[str], threshold: float | None, support_side: int,
 ) -> None:
     """Write a folder that engines.create loads: float16 safetensors, input format, tokenizer, own notes."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +122,5 @@ def save(
         "size": {"height": side, "width": side}, "resample": 2, "image_mean": MEAN, "image_std": STD,
     }, indent=2) + "\n")
     tokenizer.save_pretrained(folder)
-    (folder / "clipseg_ros.json").write_text(
-        json.dumps({"vocabulary": sorted(vocabulary), "threshold": threshold}, indent=1) + "\n"
-    )
+    notes = {"vocabulary": sorted(vocabulary), "threshold": threshold, "support_side": support_side}
+    (folder / "clipseg_ros.json").write_text(json.dumps(notes, indent=1) + "\n")

@@ -11,20 +11,20 @@ from tqdm import tqdm
 
 from clipseg_ros.datasets import tabletop
 
-HEIGHT, WIDTH = 192, 256  # a camera's 4:3, a little above the network's input, so that crops stay sharp
+HEIGHT, WIDTH = 240, 320
 CHUNK = 64
 
 
-def render_pool(folder: Path, first_seed: int, scenes: int, views: int, workers: int) -> np.ndarray:
-    """(scenes * views, HEIGHT, WIDTH, 4) uint8 on disk: RGB and the class id of every pixel.
+def render_pool(folder: Path, first_seed: int, scenes: int, workers: int) -> np.ndarray:
+    """(scenes, HEIGHT, WIDTH, 4) uint8: RGB and the class id of every pixel; no pair that is held out.
 
-    Pictures i * views .. i * views + views - 1 show scene first_seed + i from `views` random places of the camera's
-    path. A chunk that is already there is kept, so that a run cut short goes on where it was.
+    Each scene is seen once, from a random place of the camera's path. A chunk that is already there is kept, so that
+    a run cut short goes on where it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
     last = first_seed + scenes
     spans = [(start, min(start + CHUNK, last)) for start in range(first_seed, last, CHUNK)]
-    jobs = [(folder / f"{start}_{stop}x{views}.npy", start, stop, views) for start, stop in spans]
+    jobs = [(folder / f"{start}_{stop}.npy", start, stop) for start, stop in spans]
     missing = [job for job in jobs if not job[0].is_file()]
     with get_context("spawn").Pool(workers) as pool:
         for _ in tqdm(pool.imap_unordered(_render_chunk, missing), total=len(missing), desc="rendering", unit="chunk"):
@@ -32,14 +32,13 @@ def render_pool(folder: Path, first_seed: int, scenes: int, views: int, workers:
     return np.concatenate([np.load(path) for path, *_ in jobs])
 
 
-def _render_chunk(job: tuple[Path, int, int, int]) -> None:
-    path, start, stop, views = job
+def _render_chunk(job: tuple[Path, int, int]) -> None:
+    path, start, stop = job
     pictures = []
     for seed in range(start, stop):
-        scene = tabletop.compose(seed)
-        for phase in np.random.default_rng([seed, 1]).uniform(0.0, 45.0, views):
-            view = tabletop.render(scene, HEIGHT, WIDTH, phase)
-            pictures.append(np.dstack([view.image, view.labels]))
+        phase = np.random.default_rng([seed, 1]).uniform(0.0, 45.0)
+        view = tabletop.render(tabletop.compose(seed, unseen_pairs=False), HEIGHT, WIDTH, phase)
+        pictures.append(np.dstack([view.image, view.labels]))
     unfinished = path.with_suffix(".part.npy")
     np.save(unfinished, np.stack(pictures))
     unfinished.rename(path)

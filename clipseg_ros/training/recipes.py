@@ -1,34 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every number of a training run, one frozen instance a run."""
+"""Every number of a training run on the tabletop scenes, one frozen instance a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from clipseg_ros.evaluation.tabletop import TESTS, VALIDATION
+from clipseg_ros.training.loop import Schedule
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A small CLIPSeg from scratch on rendered tabletop scenes.
+    """A small CLIPSeg from scratch on rendered tabletop scenes, in the paper's two stages.
 
     Network: side and patch in pixels, width / depth / heads / feed-forward of the vision tower, blocks read by the
     decoder (from 0), width / feed-forward of the decoder, width / depth of the text tower, size of a prompt's vector.
-    Data: number of rendered scenes and the seed of the first; validation scenes choose the threshold, test scenes
-    give the printed numbers.
-    `views` pictures are rendered of each scene, from different places of the camera's path.
-    Schedule: AdamW; `tower_steps` in which the two towers learn alone what patches show and which phrases fit them,
-    looking at a share `tower_share` of the patches near objects, since the rest is table; then `steps` with masks,
-    too. The rate warms up linearly, stays while the towers are alone, then falls on a cosine to final_rate. `batch`
-    pictures a step and `phrases` a picture, of which a share `absent` is not to be seen, and of which the first
-    `prompts` get a mask.
-    Losses: cross-entropy of the mask, `dice`, and `patches` for what patches show and which phrases fit (see losses).
+    Data: `scenes` rendered from seed first_seed on, without what is held out; the scenes of the seeds `validation` choose
+    the threshold, those of `tests` give the printed numbers.
+    Stage `captions`: both towers learn which captions fit whole scenes, patches and object views. For view_steps they
+    see views_alone object views of view_side pixels a step, from which kinds are learned soonest; then a step sees
+    `batch` scenes, of which a share `share` of the patches near objects, since the rest is table, with `phrases`
+    captions each, of which a share `absent` does not fit; and `views` object views.
+    Stage `masks`: the towers are frozen, the decoder learns. A step sees mask_batch pictures and `prompts` prompts
+    each, of which a share `absent` is not to be seen, and a share `mixed` mixes its text with a support. The loss is
+    the mask's cross-entropy plus `dice`.
+    Comparisons: `engine` names the decoder (clipseg, clip-deconv, vitseg; vitseg's own vision tower learns kinds and
+    colours in place of captions), `groups` the phrases that masks are taught with, None for all.
     """
 
+    engine: str = "clipseg"
+    groups: tuple[str, ...] | None = None
+
     side: int = 192
-    patch: int = 16
-    width: int = 192
+    patch: int = 8
+    width: int = 128
     depth: int = 6
-    heads: int = 6
-    feed_forward: int = 768
+    heads: int = 4
+    feed_forward: int = 512
     extract_layers: tuple[int, ...] = (1, 3, 5)
     reduce_dim: int = 64
     decoder_feed_forward: int = 256
@@ -37,27 +45,27 @@ class Recipe:
     vector: int = 128
 
     scenes: int = 14_000
-    views: int = 1
     first_seed: int = 0
-    validation_scenes: int = 200
-    validation_seed: int = 10_000_000
-    test_scenes: int = 500
-    test_seed: int = 20_000_000
+    validation: range = VALIDATION
+    tests: range = TESTS
 
-    seed: int = 0
-    tower_steps: int = 11_200
-    tower_share: float = 0.35
-    steps: int = 6_000
+    captions: Schedule = Schedule(
+        steps=6_500, learning_rate=1e-3, warm_up=200, weight_decay=0.05, beta2=0.98, muon=0.02, clip=1.0
+    )
     batch: int = 16
-    phrases: int = 16
-    prompts: int = 6
+    share: float = 0.3
+    phrases: int = 12
+    views: int = 8
+    view_side: int = 64
+    view_steps: int = 2_500
+    views_alone: int = 32
     absent: float = 0.4
-    learning_rate: float = 8e-4
-    final_rate: float = 1e-5
-    warm_up: int = 200
-    weight_decay: float = 0.05
+
+    masks: Schedule = Schedule(steps=2_500, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
+    mask_batch: int = 8
+    prompts: int = 4
+    mixed: float = 0.25
     dice: float = 1.0
-    patches: float = 0.3
 
     @property
     def grid(self) -> int:
@@ -69,20 +77,20 @@ class Recipe:
         """Side of the logits in pixels: CLIPSeg's refined head enlarges the grid twice by a quarter of the patch."""
         return self.grid * (self.patch // 4) ** 2
 
-    def validation(self) -> range:
-        """Seeds of the scenes that choose the threshold."""
-        return range(self.validation_seed, self.validation_seed + self.validation_scenes)
 
-    def tests(self) -> range:
-        """Seeds of the scenes that are measured."""
-        return range(self.test_seed, self.test_seed + self.test_scenes)
-
+_SMOKE = Recipe(
+    side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32, text_width=64,
+    text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
+    captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
+    masks=Schedule(steps=2, learning_rate=1e-3), mask_batch=2, prompts=3,
+)
 
 RECIPES = {
     "demo": Recipe(),
-    "demo-smoke": Recipe(
-        side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32, text_width=64,
-        text_depth=1, vector=64, scenes=8, validation_scenes=4, test_scenes=4,
-        tower_steps=2, steps=2, batch=4, warm_up=1,
-    ),
+    "demo-objects": Recipe(groups=("object", "colour")),
+    "demo-clip-deconv": Recipe(engine="clip-deconv"),
+    "demo-vitseg": Recipe(engine="vitseg"),
+    "demo-smoke": _SMOKE,
+    "demo-smoke-clip-deconv": replace(_SMOKE, engine="clip-deconv", groups=("object", "colour")),
+    "demo-smoke-vitseg": replace(_SMOKE, engine="vitseg"),
 }

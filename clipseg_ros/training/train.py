@@ -1,163 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: seeded by step, so that a run that was cut short continues as if it had not been."""
+"""A recipe of the tabletop scenes from its first picture to the weights folder with its measured table."""
 
 from __future__ import annotations
 
-import csv
-import math
 import os
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from tqdm import tqdm
 from transformers import CLIPTokenizerFast
 
 from clipseg_ros import engines
 from clipseg_ros.datasets import tabletop
 from clipseg_ros.engines.devices import find_device
 from clipseg_ros.evaluation import tabletop as benchmark
-from clipseg_ros.models.clipseg import CLIPSeg
-from clipseg_ros.training import card, network, tokenizer
-from clipseg_ros.training.batches import PREFIXES, Batch, PhraseBook, draw_batch
-from clipseg_ros.training.losses import DenseClasses, Look, PhraseMatch, mask_loss
+from clipseg_ros.evaluation.speed import measure
+from clipseg_ros.training import card, decoders, loop, network, plots, tokenizer
+from clipseg_ros.training.batches import PREFIXES, PhraseBook
+from clipseg_ros.training.captions import CaptionTask, KindTask
+from clipseg_ros.training.decoders import Architecture
+from clipseg_ros.training.masks import MaskTask
 from clipseg_ros.training.pool import render_pool
+from clipseg_ros.training.readings import Readings, read
 from clipseg_ros.training.recipes import Recipe
 
-CHECKPOINT_EVERY = 500  # steps
 THRESHOLD = 0.5  # of every model trained here
-
-
-class Trainer:
-    """One run of a recipe: network, optimiser and the step reached; `state` and `restore` make it resumable."""
-
-    def __init__(self, recipe: Recipe, words: CLIPTokenizerFast, device: torch.device) -> None:
-        self.recipe, self.device, self.step = recipe, device, 0
-        self._words = words
-        self.model = CLIPSeg(network.initialise(network.configure(recipe, words), recipe.seed)).to(device).train()
-        self.lessons = nn.ModuleDict({"classes": DenseClasses(recipe.width), "phrases": PhraseMatch()}).to(device)
-        parameters = [*self.model.parameters(), *self.lessons.parameters()]
-        self.optimiser = torch.optim.AdamW(
-            parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
-        )
-
-    def learn(self, batch: Batch) -> float:
-        """One step of the optimiser; returns the loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.recipe, self.step)
-        # On the CPU the fused attention's bf16 backward pass takes several times as long as the plain one's.
-        attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
-        with torch.autocast(self.device.type, torch.bfloat16), attention:
-            loss = self._loss(batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        return float(loss.detach())
-
-    def state(self) -> dict[str, object]:
-        """Everything that the next step depends on."""
-        return {"step": self.step, "model": self.model.state_dict(), "lessons": self.lessons.state_dict(),
-                "optimiser": self.optimiser.state_dict(), "recipe": asdict(self.recipe)}
-
-    def restore(self, state: dict[str, object]) -> None:
-        """Go on from a state of the same recipe. Raises ValueError for another recipe's."""
-        if state["recipe"] != asdict(self.recipe):
-            raise ValueError("checkpoint of another recipe: train into an empty folder, or delete checkpoint.pt")
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.lessons.load_state_dict(state["lessons"])
-        self.optimiser.load_state_dict(state["optimiser"])
-
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        pixels = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float() / 255.0
-        mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in (network.MEAN, network.STD))
-        labels, targets = (torch.from_numpy(array).to(self.device) for array in (batch.labels, batch.targets))
-        near = torch.from_numpy(batch.near).to(self.device) if self.step < self.recipe.tower_steps else None
-        readouts = self.model.encode_image((pixels - mean) / std, near)
-        vectors = self._embed(batch.texts)
-        tokens, look = readouts.tokens[-1][:, 1:], Look(labels, readouts.grid, near)
-        clip = self.model.network.clip
-        patches = clip.visual_projection(clip.vision_model.post_layernorm(tokens))
-        lessons = self.lessons["classes"](tokens, labels, look)
-        lessons = lessons + self.lessons["phrases"](patches, vectors, targets, look)
-        if near is not None:
-            return lessons
-        logits = self.model.decode(readouts, vectors[:, : self.recipe.prompts])
-        masks = mask_loss(logits.float(), targets[:, : self.recipe.prompts], self.recipe.dice)
-        return masks + self.recipe.patches * lessons
-
-    def _embed(self, texts: list[list[str]]) -> torch.Tensor:
-        """(B, N, E) vectors of B x N texts; equal texts are encoded once."""
-        distinct = list(dict.fromkeys(text for row in texts for text in row))
-        encoded = self._words(distinct, padding=True, return_tensors="pt").to(self.device)
-        vectors = self.model.embed_text(encoded["input_ids"], encoded["attention_mask"].sum(1))
-        places = {text: index for index, text in enumerate(distinct)}
-        return vectors[torch.tensor([[places[text] for text in row] for row in texts], device=self.device)]
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, level while the towers are alone, then a cosine to final_rate at the last step."""
-    if step < recipe.tower_steps:
-        return recipe.learning_rate * min(1.0, (step + 1) / recipe.warm_up)
-    fall = 0.5 * (1.0 + math.cos(math.pi * (step - recipe.tower_steps) / recipe.steps))
-    return recipe.final_rate + (recipe.learning_rate - recipe.final_rate) * fall
+SAMPLE = 20  # pictures whose patches tell a fresh decoder what the towers say
 
 
 def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
-    """Run the recipe, going on from out/checkpoint.pt where there is one; returns the weights folder out/model.
+    """Run the recipe, going on where an earlier call stopped; returns the weights folder out/name/model.
 
-    Writes out/log.csv (step, loss, seconds) and, as a README in the folder, what the model reaches on the test scenes.
-    Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises ValueError for a
-    checkpoint of another recipe.
+    Recipes that share scenes and towers share them in `out`, too: out/pool, out/captions and out/kinds. Every stage
+    writes its checkpoint, log.csv and curves.png; the folder of the weights gets, as its README, what the model reaches on the
+    test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises
+    ValueError for a checkpoint of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
-    pool = render_pool(out / "pool", recipe.first_seed, recipe.scenes, recipe.views, os.cpu_count() or 1)
+    found = find_device(device)
+    pool = render_pool(out / "pool", recipe.first_seed, recipe.scenes, os.cpu_count() or 1)
     vocabulary = tokenizer.words_of([*PREFIXES, *(phrase.text for phrase in tabletop.phrases())])
     words = tokenizer.build(vocabulary, out / "tokenizer")
-    trainer = Trainer(recipe, words, find_device(device))
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.is_file():
-        trainer.restore(torch.load(checkpoint, weights_only=True))
-    _run(trainer, pool, checkpoint, out / "log.csv")
-    del pool
-    folder = out / "model"
-    network.save(trainer.model.network, words, folder, vocabulary, threshold=None)
-    engine = engines.create("clipseg", str(folder), device)
-    best = benchmark.best_threshold(benchmark.measure(engine, recipe.validation()))
-    network.move_scores(trainer.model.network, best, THRESHOLD)
-    network.save(trainer.model.network, words, folder, vocabulary, THRESHOLD)
-    scores = benchmark.measure(engines.create("clipseg", str(folder), device), recipe.tests())
-    parameters = sum(weight.numel() for weight in trainer.model.parameters())
-    card.write(folder, name, recipe, out / "log.csv", len(vocabulary), parameters, THRESHOLD, scores)
+
+    def write(model: nn.Module, folder: Path, threshold: float | None) -> None:
+        network.save(model, words, folder, vocabulary, threshold, recipe.view_side)
+
+    def tower(kind: type[KindTask], folder: Path) -> Path:
+        task = kind(recipe, words, pool, found)
+        loop.run(task, recipe.captions, folder, found)
+        plots.curves(folder)
+        write(task.model.network, folder / "clip", None)
+        return folder / "clip"
+
+    clip = tower(CaptionTask, out / "captions")
+    backbone = tower(KindTask, out / "kinds") if recipe.engine == "vitseg" else clip
+    student = decoders.build(_architecture(recipe, clip, backbone), recipe.masks.seed)
+    student.model.to(found)
+    _learn_masks(recipe, student, words, pool, out / name, found)
+    model, folder = student.model.network, out / name / "model"
+    write(model, folder, None)
+    network.move_scores(model, _best_threshold(recipe, folder, device), THRESHOLD)
+    write(model, folder, THRESHOLD)
+    engine = engines.create(recipe.engine, str(folder), device)
+    scores, speed = benchmark.measure(engine, recipe.tests), measure(engine, "mug")
+    logs = [clip.parent / "log.csv", backbone.parent / "log.csv", out / name / "log.csv"]
+    parameters = sum(weight.numel() for weight in model.parameters())
+    card.write(folder, name, recipe, list(dict.fromkeys(logs)), len(vocabulary), parameters, THRESHOLD, scores, speed)
     return folder
 
 
-def _run(trainer: Trainer, pool: np.ndarray, checkpoint: Path, log: Path) -> None:
-    recipe, book, started = trainer.recipe, PhraseBook(), time.monotonic()
-    last = recipe.tower_steps + recipe.steps
+def _architecture(recipe: Recipe, clip: Path, backbone: Path) -> Architecture:
+    layers = recipe.extract_layers[-1:] if recipe.engine == "clip-deconv" else recipe.extract_layers
+    hidden = recipe.reduce_dim if recipe.engine == "clip-deconv" else recipe.decoder_feed_forward
+    return Architecture(
+        recipe.engine, layers, recipe.reduce_dim, hidden, refined=True, side=recipe.side, clip=str(clip),
+        backbone=str(backbone), dropout=0.0,
+    )
 
-    def draw(step: int) -> Batch:
-        rng = np.random.default_rng([recipe.seed, step])
-        return draw_batch(pool, book, recipe, rng)
 
-    with ThreadPoolExecutor(1) as ahead, log.open("a", newline="") as table:
-        rows = csv.writer(table)
-        upcoming = ahead.submit(draw, trainer.step)
-        for step in (bar := tqdm(range(trainer.step, last), "training", unit="step")):
-            batch, upcoming = upcoming.result(), ahead.submit(draw, step + 1)
-            loss = trainer.learn(batch)
-            bar.set_postfix(loss=f"{loss:.3f}")
-            rows.writerow([step, f"{loss:.5f}", f"{time.monotonic() - started:.1f}"])
-            if trainer.step % CHECKPOINT_EVERY == 0 or trainer.step == last:
-                table.flush()
-                unfinished = checkpoint.with_suffix(".part")
-                torch.save(trainer.state(), unfinished)
-                unfinished.replace(checkpoint)
+def _learn_masks(
+    recipe: Recipe, student: decoders.Student, words: CLIPTokenizerFast, pool: np.ndarray, out: Path,
+    device: torch.device,
+) -> None:
+    model, book = student.model, PhraseBook(recipe.groups, masks=True)
+    readings = read(model, pool, recipe, device)
+    encoded = words([phrase.text for phrase in book.phrases], padding=True, return_tensors="pt").to(device)
+    with torch.inference_mode():
+        texts = model.embed_text(encoded["input_ids"], encoded["attention_mask"].sum(1))
+    if recipe.engine == "clipseg":
+        network.align(model.network.decoder, model.network.clip, _patches(readings, device))
+    # Of vitseg the projection of supports stays as it was drawn, as the authors left it: readings are taken once.
+    loop.run(MaskTask(recipe, model, model.network.decoder, readings, book, texts.clone()), recipe.masks, out, device)
+    plots.curves(out)
+    model.eval()
+
+
+def _patches(readings: Readings, device: torch.device) -> torch.Tensor:
+    """(M, C) the deepest read-out where objects are, and as many patches besides."""
+    tokens = readings.readouts(np.arange(min(SAMPLE * 16, len(readings.labels))), device).tokens[-1][:, 1:]
+    height, width = readings.grid
+    step = readings.labels.shape[1] // height, readings.labels.shape[2] // width
+    centres = readings.labels[: len(tokens), step[0] // 2 :: step[0], step[1] // 2 :: step[1]]
+    objects = torch.from_numpy(centres.reshape(len(tokens), -1) > 0).to(device)
+    return torch.cat([tokens[objects], tokens[~objects][: int(objects.sum())]])
+
+
+def _best_threshold(recipe: Recipe, folder: Path, device: str) -> float:
+    return benchmark.best_threshold(
+        benchmark.measure(engines.create(recipe.engine, str(folder), device), recipe.validation)
+    )

