@@ -8,10 +8,10 @@ Data flows one way: message -> frame -> engine -> segmentation -> message.
     masks         pure array functions: scores at the image's size, palette, overlay
     models        networks: tensors in, logits out; weights and where they are found; visual prompts
     engines       an image and prompts in, a Segmentation out; `engines.create` is the one door
-    datasets      images with prompts and truth; `tabletop` renders them
-    evaluation    metrics: integer counts in, ratios out; the benchmark of the tabletop scenes
-    training      recipes, losses and the loop that made the demo model
+    datasets      images with prompts and truth, read from the user's folders; `tabletop` renders them
+    evaluation    metrics: integer counts in, ratios out; the papers' benchmarks
+    training      the loop, the papers' recipes and that of the demo model
     ros           parameters, conversions, node, camera, client: the only room that knows ROS
     tools         the commands of `python -m clipseg_ros`
-    data          the demo model
+    data          the demo model, the papers' published numbers
 """

@@ -50,7 +50,7 @@ def test_the_decoder_is_reduce_film_two_linears_and_one_enlargement(network: CLI
 def test_each_image_may_have_prompts_of_its_own(network: CLIPDeconvNetwork) -> None:
     model, pixels, vectors = CLIPDeconv(network), torch.randn(2, 3, 32, 32), torch.randn(2, 1, 12)
     both, readouts = model.decode(model.encode_image(pixels), vectors), model.encode_image(pixels[1:])
-    torch.testing.assert_close(both[1], model.decode(readouts, vectors[1])[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(both[1], model.decode(readouts, vectors[1])[0], atol=1e-4, rtol=1e-3)
 
 
 def test_what_is_saved_is_loaded(network: CLIPDeconvNetwork, tmp_path: Path) -> None:
