@@ -4,6 +4,10 @@
 Of a picture `a.jpg`, in DIR: a_overlay.png; a_labels.png (0 background, i for the i-th prompt); and for each prompt
 a_mask_<i>_<prompt>.png (0 or 255) and a_score_<i>_<prompt>.png (16 bits: 65535 x score). Of a video `v.mp4`:
 v_overlay.mp4 and, with --frames, the above of each frame, named v_000000_..., v_000001_... .
+
+`segment FOLDER --query TEXT --labels-out DIR` makes training data for other models: of each picture `a.jpg` the label
+file DIR/a.png (uint8, 0 background, i for the i-th prompt), and DIR/names.txt, the name of each value from 0 on, a line
+each. Run again, it goes on where it stopped. manifest.json there says what made the labels.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from clipseg_ros import engines
 from clipseg_ros.masks import overlay
 from clipseg_ros.queries import MAX_PROMPTS, QuerySet, parse
 from clipseg_ros.segmentation import Prompt, Segmentation
+from clipseg_ros.tools.label_files import LabelFiles
 
 SUFFIXES = ".bmp .jpeg .jpg .png .ppm .tif .tiff .webp"
 
@@ -33,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, help="a picture, a folder of pictures, or a video")
     add("--query", required=True, help="prompts separated by `;`, or a JSON list, as on seg_query")
-    add("--out", type=Path, required=True, help="folder for what is written; made if missing")
+    add("--out", type=Path, help="folder for what is written; made if missing")
+    add("--labels-out", type=Path, metavar="DIR", help="folder for label files, as training data; made if missing")
     add("--weights", default=engines.DEFAULT_WEIGHTS, help="demo, a folder, or a hub model (default: %(default)s)")
     add("--engine", default="clipseg", help=f"{', '.join(engines.ENGINES)} (default: %(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -51,21 +57,59 @@ def run(args: argparse.Namespace) -> int:
     for name, value, least in (("threshold", args.threshold, 1e-6), ("opacity", args.opacity, 0.0)):
         if value is not None and not least <= value <= 1.0:
             raise ValueError(f"--{name} {value}: expected {'above 0' if least else '0'} to 1")
-    pictures = [] if args.input.is_file() and not is_picture(args.input) else list_pictures(args.input)
+    is_video = args.input.is_file() and not is_picture(args.input)
+    check_folders(args, is_video)
+    pictures = {} if is_video else list_pictures(args.input)
     engine = engines.create(args.engine, args.weights, args.device, args.precision, **read_options(args.option))
     engine.check(prompts)
     for prompt in prompts:
         if unknown := engine.unknown_words(prompt.text):
             print(f"warning: {prompt.name!r}: the model does not know {', '.join(unknown)}", file=sys.stderr)
-    args.out.mkdir(parents=True, exist_ok=True)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+    labels = None if args.labels_out is None else label_files(prompts, args)
+    if labels is not None and args.out is None:
+        pictures = unlabelled(pictures, labels)
     found = Found(prompts)
-    if pictures:
-        unread = segment_pictures(engine, pictures, found, args)
-    else:
-        unread = segment_video(engine, args.input, found, args)
+    if is_video:
+        segment_video(engine, args.input, found, args)
+    unread = segment_pictures(engine, pictures, found, labels, args)
     print(found.table())
-    print(f"written to {args.out}")
+    print(f"written to {' and '.join(str(folder) for folder in (args.out, args.labels_out) if folder is not None)}")
     return 1 if unread else 0
+
+
+def check_folders(args: argparse.Namespace, is_video: bool) -> None:
+    """Raise ValueError where nothing would be written, or labels where they cannot be."""
+    if args.out is None and args.labels_out is None:
+        raise ValueError("neither --out nor --labels-out: name a folder for what is written")
+    if args.labels_out is None:
+        return
+    if is_video:
+        raise ValueError(f"--labels-out: {args.input} is no picture ({SUFFIXES}); give the frames of a video as such")
+    if args.labels_out.resolve() == (args.input if args.input.is_dir() else args.input.parent).resolve():
+        raise ValueError(f"--labels-out {args.labels_out}: the pictures lie there; name another folder")
+
+
+def label_files(prompts: Sequence[Prompt], args: argparse.Namespace) -> LabelFiles:
+    """The folder of --labels-out. Raises ValueError where it holds labels made otherwise."""
+    from clipseg_ros.evaluation.predictions import weights_digest
+    from clipseg_ros.models import hub
+
+    folder = str(hub.demo_folder()) if args.weights == "demo" else args.weights
+    made = {
+        "engine": args.engine, "weights": args.weights, "weights_sha256": weights_digest(folder),
+        "options": read_options(args.option), "threshold": args.threshold,
+    }
+    return LabelFiles(args.labels_out, prompts, made)
+
+
+def unlabelled(pictures: dict[Path, str], labels: LabelFiles) -> dict[Path, str]:
+    """The pictures without a label file; prints how many have one."""
+    missing = labels.missing(pictures)
+    if len(missing) < len(pictures):
+        print(f"{len(pictures) - len(missing)} of {len(pictures)} pictures have their labels from before")
+    return missing
 
 
 def read_prompts(query: str) -> tuple[Prompt, ...]:
@@ -136,7 +180,7 @@ class Found:
 
 
 def segment_pictures(
-    engine: engines.Engine, pictures: dict[Path, str], found: Found, args: argparse.Namespace
+    engine: engines.Engine, pictures: dict[Path, str], found: Found, labels: LabelFiles | None, args: argparse.Namespace
 ) -> list[Path]:
     """Segment pictures one by one; those that OpenCV could not read are warned of and returned."""
     unread = []
@@ -149,9 +193,12 @@ def segment_pictures(
         image = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         result = engine.segment(image, found.prompts)
         found.add(result, args.threshold)
-        write_maps(args.out / stem, result, args.threshold)
-        painted = overlay(image, result.labels(args.threshold), args.opacity)
-        write_png(args.out / f"{stem}_overlay.png", cv2.cvtColor(painted, cv2.COLOR_RGB2BGR))
+        if args.out is not None:
+            write_maps(args.out / stem, result, args.threshold)
+            painted = overlay(image, result.labels(args.threshold), args.opacity)
+            write_png(args.out / f"{stem}_overlay.png", cv2.cvtColor(painted, cv2.COLOR_RGB2BGR))
+        if labels is not None:
+            labels.write(stem, result.labels(args.threshold))
     return unread
 
 
