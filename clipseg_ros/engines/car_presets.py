@@ -30,7 +30,7 @@ NUMERICS: dict[str, Options] = {
     "recommended": {},
     "reference": {
         "mutual_background": False, "raw_first_step": True, "clamp_boxes": True, "scale_lines": False,
-        "score": "double-softmax", "distractors": False, "classifier_input": "centre-crop", "skip_last_block": True,
+        "score": "double-softmax", "distractors": False, "classifier_fit": "centre_crop", "skip_last_block": True,
         "when_empty": "best", "min_steps": 2, "max_steps": 1000, "crf": True,
         "sam_iou_threshold": 0.9, "sam_min_overlap": 0.0, "sam_min_inside": 0.0,
     },
@@ -38,7 +38,9 @@ NUMERICS: dict[str, Options] = {
 """What a numerics sets; the options' defaults are the rest."""
 
 SEMANTIC: Options = {"numerics": "reference"}
-REFERRING: Options = {"numerics": "reference", "mode": "referring", "templates": ("{}",), "sam_iom_threshold": 0.5}
+REFERRING: Options = {
+    "numerics": "reference", "mode": "referring", "templates": ("{}",), "score": "softmax", "sam_iom_threshold": 0.5,
+}
 ADE: Options = {
     **SEMANTIC, "mask_threshold": 0.6, "confidence_threshold": 0.25, "box_threshold": 0.7,
     "visual_prompts": ("gray", "blur"), "stuff_visual_prompts": ("gray", "blur"), "sam_iom_threshold": 0.6,

@@ -77,8 +77,8 @@ class CarSettings:
     distractors: bool = option(
         True, "background words are texts of the classifier too, so that a single query can be rejected"
     )
-    classifier_input: str = option(
-        "squash", "squash: the whole picture; centre-crop: its middle square (B1)", choices=("squash", "centre-crop")
+    classifier_fit: str = option(
+        "squash", "squash: the whole picture; centre_crop: its middle square (B1)", choices=("squash", "centre_crop")
     )
     skip_last_block: bool = option(False, "the classifier's image tower stops before its last block (D1)")
     when_empty: str = option(

@@ -36,7 +36,8 @@ def test_a_preset_is_the_authors_configuration(name: str) -> None:
     assert (*numbers, made.visual_prompts, len(made.templates), made.sam_iom_threshold) == PUBLISHED[name]
     assert made.mode == ("referring" if name in ("refcoco", "refcoco+", "refcocog", "gres") else "semantic")
     assert made.background == ("clip_es",) and made.background_exponent == 1.0 and made.crf
-    assert made.skip_last_block and made.score == "double-softmax" and made.when_empty == "best"
+    assert made.skip_last_block and made.when_empty == "best"
+    assert made.score == ("softmax" if made.mode == "referring" else "double-softmax")
 
 
 def test_presets_are_the_published_ones_and_the_demo() -> None:
@@ -54,7 +55,7 @@ def test_voc_and_coco_take_the_best_thresholds_of_table_5(name: str, row: str) -
 def test_the_demo_can_reject_a_single_query_and_shows_the_whole_picture() -> None:
     made = settings({})
     assert made == settings({"preset": "demo"})
-    assert made.distractors and made.when_empty == "none" and made.classifier_input == "squash"
+    assert made.distractors and made.when_empty == "none" and made.classifier_fit == "squash"
     assert not made.skip_last_block and made.score == "softmax" and not made.clamp_boxes
 
 
