@@ -13,10 +13,9 @@ from dataclasses import Field, dataclass, field, fields
 from typing import TypeVar
 
 from clipseg_ros.engines.car_words import GROUPS, ORIGAMI, TEMPLATES_15
+from clipseg_ros.models.mask_prompts import PROMPTS
 
 T = TypeVar("T")
-VISUAL_PROMPTS = ("blur", "gray", "black", "circle", "rectangle", "contour")
-"""In the order in which they are applied, each on the result of the former."""
 
 
 def option(
@@ -57,15 +56,17 @@ class CarSettings:
     )
     clamp_boxes: bool = option(False, "boxes never hold the last row and column of patches (B2)")
     round_positions: bool = option(False, "positions rounded to half precision (B12)")
-    max_tokens: int = option(4096, "patches of the proposal's input at most; larger images shrink; 0: no limit",
-                             (0, 1_000_000))
+    max_tokens: int = option(
+        4096, "patches of the proposal's input at most; larger images shrink; 0: no limit", (0, 1_000_000)
+    )
 
     visual_prompts: tuple[str, ...] = option(
         ("circle", "blur"), "how a mask is shown to the classifier; any of them, applied in their fixed order",
-        choices=VISUAL_PROMPTS,
+        choices=PROMPTS,
     )
-    stuff_visual_prompts: tuple[str, ...] = option(("blur", "gray"), "the same, for stuff", choices=VISUAL_PROMPTS)
-    scale_lines: bool = option(True, "lines as wide as a pixel of the classifier's input, at least 1; false: 1 (D15)")
+    stuff_visual_prompts: tuple[str, ...] = option(("blur", "gray"), "the same, for stuff", choices=PROMPTS)
+    crop_context: float = option(0.2, "prompt crop: share of the mask's box that is kept around it", (0.0, 10.0))
+    scale_lines: bool = option(True, "lines grow with the image, so that the classifier sees them; false: 1 pixel (D15)")
     swap_gray: bool = option(False, "gray weighs red as blue and blue as red (B18)")
 
     templates: tuple[str, ...] = option(TEMPLATES_15, "the classifier's sentences around a query, each with one {}")
