@@ -51,7 +51,7 @@ def write(
     """Write folder/README.md. logs: the log.csv of each stage; scores: of recipe.tests."""
     index, ap = benchmark.index_of(threshold), scores.ap()
     rows = [f"| {group} | {value:.2f} | {ap[group]:.2f} |" for group, value in scores.iou(index).items()]
-    rows.append(f"| absent | {scores.false_positive_rate(index):.3f} | |")
+    rows.append(f"| absent | {scores.false_positive_rate(index):.3f} | - |")
     tests, validation = recipe.tests, recipe.validation
     text = TEXT.format(
         **asdict(recipe), **asdict(speed), runs=RUNS, size=SIZE, title=TITLES[recipe.engine], words=words, name=name,
