@@ -1,60 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traits of things asked of LVIS pictures: affordances, attributes and parts (CLIPSeg, appendix).
 
-TRAITS are the appendix's lists as printed, LVIS v1 names that occur twice in a list among them.
+TRAITS are the appendix's lists as printed, LVIS v1 names that occur twice in a list among them; they stand in
+data/affordances.yaml, where the node finds them, too.
 """
 
 from __future__ import annotations
+
+from importlib import resources
+
+import yaml
 
 from clipseg_ros.datasets import DatasetError, Sample
 from clipseg_ros.datasets.lvis import Lvis
 from clipseg_ros.segmentation import Prompt
 
-SEATS = (
-    "armchair", "sofa", "loveseat", "deck chair", "rocking chair", "highchair", "deck chair", "folding chair", "chair",
-    "recliner", "wheelchair",
+# The sentences that were asked are not printed in the appendix; those of the table are ours.
+_TABLE: dict[str, dict[str, dict[str, object]]] = yaml.safe_load(
+    resources.files("clipseg_ros").joinpath("data", "affordances.yaml").read_text(encoding="utf-8")
 )
-TRAITS = {
-    "affordances": {
-        "sit on": SEATS,
-        "drink from": ("bottle", "beer bottle", "water bottle", "wine bottle", "thermos bottle"),
-        "ride on": ("horse", "pony", "motorcycle"),
-    },
-    "attributes": {
-        "can fly": (
-            "eagle", "jet plane", "airplane", "fighter jet", "bird", "duck", "gull", "owl", "seabird", "pigeon",
-            "goose", "parakeet",
-        ),
-        "can be driven": (
-            "minivan", "bus (vehicle)", "cab (taxi)", "jeep", "ambulance", "car (automobile)",
-        ),
-        "can swim": ("duck", "duckling", "water scooter", "penguin", "boat", "kayak", "canoe"),
-    },
-    "meronymy": {
-        "has wheels": (
-            "dirt bike", "car (automobile)", "wheelchair", "motorcycle", "bicycle", "cab (taxi)", "minivan",
-            "bus (vehicle)", "cab (taxi)", "jeep", "ambulance",
-        ),
-        "has legs": (
-            *SEATS, "horse", "pony", "eagle", "bird", "duck", "gull", "owl", "seabird", "pigeon", "goose", "parakeet",
-            "dog", "cat", "flamingo", "penguin", "cow", "puppy", "sheep", "black sheep", "ostrich", "ram (animal)",
-            "chicken (animal)", "person",
-        ),
-    },
+TRAITS: dict[str, dict[str, tuple[str, ...]]] = {
+    group: {name: tuple(trait["objects"]) for name, trait in traits.items()} for group, traits in _TABLE.items()
 }
 """group -> trait -> names of the LVIS categories that have it."""
-
-# The appendix prints its traits without the sentences that were asked; these are ours, in its own manner of speaking.
-TEXTS = {
-    "sit on": "something to sit on",
-    "drink from": "something to drink from",
-    "ride on": "something to ride on",
-    "can fly": "something that can fly",
-    "can be driven": "something that can be driven",
-    "can swim": "something that can swim",
-    "has wheels": "something that has wheels",
-    "has legs": "something that has legs",
-}
+TEXTS: dict[str, str] = {name: trait["prompt"] for traits in _TABLE.values() for name, trait in traits.items()}
 
 
 class LvisTraits:

@@ -176,12 +176,13 @@ class SegmentNode(LifecycleNode):
 
     def _adopt(self, settings: Parameters, new_queries: bool) -> None:
         """Check everything, then change everything. Raises QueryError, PromptError."""
+        asked = [query for text in settings.queries for query in queries.parse(text)]
         wanted = queries.QuerySet(settings.max_queries)
-        wanted.replace(prompt for text in settings.queries for prompt in queries.parse(text))
+        wanted.replace(asked)
         if self._engine is not None:
             self._engine.check(wanted.prompts)
         with self._announced:
-            self._set.replace(wanted.prompts)
+            self._set.replace(asked)
             self._job = job = Job(settings, self._set.entries)
             self._due = 0.0
             words = self._engine.unknown_words if self._engine is not None else lambda text: ()

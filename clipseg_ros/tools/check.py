@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from clipseg_ros.engines.devices import find_device
     from clipseg_ros.models import hub, weights
 
-    texts = [prompt.text for prompt in parse(args.query)]
+    texts = [query.prompt.text for query in parse(args.query)]
     if not texts:
         raise ValueError(f"--query {args.query!r}: no prompt in it")
     image, device = read_image(args.image), find_device(args.device)

@@ -7,13 +7,13 @@ import json
 
 import pytest
 
-from clipseg_ros.queries import Entry
+from clipseg_ros.queries import Entry, Query
 from clipseg_ros.ros import active
 from clipseg_ros.ros.active import ActiveQueries
 from clipseg_ros.segmentation import Prompt
 
 CAT, DOG = Prompt("cat"), Prompt("dog", threshold=0.5)
-ENTRIES = (Entry(1, CAT), Entry(7, DOG))
+ENTRIES = (Entry(1, Query(CAT)), Entry(7, Query(DOG)))
 
 
 @pytest.fixture
