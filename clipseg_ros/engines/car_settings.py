@@ -66,7 +66,7 @@ class CarSettings:
     )
     stuff_visual_prompts: tuple[str, ...] = option(("blur", "gray"), "the same, for stuff", choices=PROMPTS)
     crop_context: float = option(0.2, "prompt crop: share of the mask's box that is kept around it", (0.0, 10.0))
-    scale_lines: bool = option(True, "lines grow with the image, so that the classifier sees them; false: 1 pixel (D15)")
+    scale_lines: bool = option(True, "lines grow with the image, for the classifier to see; false: 1 pixel (D15)")
     swap_gray: bool = option(False, "gray weighs red as blue and blue as red (B18)")
 
     templates: tuple[str, ...] = option(TEMPLATES_15, "the classifier's sentences around a query, each with one {}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from clipseg_ros.datasets import LabelMaps, Samples
 
 FOLDS = 4
+SETS_OF_EXPRESSIONS = 4
 
 
 def open_phrasecut(root: Path) -> Mapping[str, Samples]:
@@ -71,3 +72,45 @@ def open_lvis_pairs(root: Path) -> Mapping[str, Samples]:
     from clipseg_ros.datasets.lvis import Lvis, LvisPairs
 
     return {"": LvisPairs(Lvis(root))}
+
+
+def open_context60(root: Path) -> Mapping[str, LabelMaps]:
+    """Pascal Context val with its background as a class."""
+    from clipseg_ros.datasets.context import context60
+
+    return {"": context60(root, "val")}
+
+
+def open_context59(root: Path) -> Mapping[str, LabelMaps]:
+    """Pascal Context val, background pixels not counted."""
+    from clipseg_ros.datasets.context import context59
+
+    return {"": context59(root, "val")}
+
+
+def open_coco_object(root: Path) -> Mapping[str, LabelMaps]:
+    """COCO Object val: the background and 80 things."""
+    from clipseg_ros.datasets.coco import coco_object
+
+    return {"": coco_object(root, "val")}
+
+
+def open_ade150(root: Path) -> Mapping[str, LabelMaps]:
+    """ADE20K val with 150 classes."""
+    from clipseg_ros.datasets.ade20k import ade150
+
+    return {"": ade150(root, "validation")}
+
+
+def open_refcoco(name: str, split_by: str, split: str, root: Path) -> Mapping[str, Samples]:
+    """A split of RefCOCO, RefCOCO+ or RefCOCOg, an object a sample, with all its sentences."""
+    from clipseg_ros.datasets.refcoco import RefCoco
+
+    return {"": RefCoco(root, name, split_by, split, unit="ref")}
+
+
+def open_ref_davis(root: Path) -> Mapping[str, Samples]:
+    """Ref-DAVIS 2017 val: a frame a sample, by the four sets of expressions."""
+    from clipseg_ros.datasets.ref_davis import RefDavis
+
+    return {f"set {number + 1}": RefDavis(root, "val", number) for number in range(SETS_OF_EXPRESSIONS)}
