@@ -118,16 +118,27 @@ class ScoreMaps(Protocol):
         """(N,) bool: the prompts that the engine found."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """How sure an engine that judges its masks is of a prompt's, in [0, 1]; dropped_at: the step, from 1, at which it
+    dropped the prompt, None where it kept it."""
+
+    confidence: float
+    dropped_at: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """What an engine found of `prompts` in one image; every array is computed when it is asked for.
 
-    A prompt's threshold is its own, else the argument of the call, else `threshold`, the engine's default.
+    A prompt's threshold is its own, else the argument of the call, else `threshold`, the engine's default. verdicts:
+    one a prompt, of engines that judge their masks; others give none.
     """
 
     prompts: tuple[Prompt, ...]
     maps: ScoreMaps = field(repr=False)
     threshold: float
+    verdicts: tuple[Verdict, ...] = ()
 
     @cached_property
     def present(self) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clipseg_ros.masks import LogitMaps
-from clipseg_ros.segmentation import Frame, Prompt, PromptError, Segmentation, Support, check_image
+from clipseg_ros.segmentation import Frame, Prompt, PromptError, Segmentation, Support, Verdict, check_image
 
 IMAGE = np.zeros((2, 3, 3), np.uint8)
 MASK = np.array([[True, False, False], [False, False, False]])
@@ -109,3 +109,7 @@ def test_nothing_asked_is_nothing_found() -> None:
     found = segmentation()
     assert found.scores.shape == (0, 2, 2) and found.masks().shape == (0, 2, 2) and found.present.shape == (0,)
     assert not found.score.any() and not found.labels().any() and not found.mask().any()
+
+
+def test_an_engine_that_does_not_judge_gives_no_verdicts() -> None:
+    assert segmentation(cup=None).verdicts == () and Verdict(0.2).dropped_at is None

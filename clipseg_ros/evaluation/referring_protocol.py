@@ -38,9 +38,13 @@ class Referring:
         return self
 
     def predict(self, engine: Engine, sample: Sample, classes: Sequence[str]) -> dict[str, np.ndarray]:
-        """masks: (N, H, ceil(W / 8)) uint8 bits; confidence (N,) float32 in [0, 1], 0 where nothing was found."""
+        """masks: (N, H, ceil(W / 8)) uint8 bits; confidence (N,) float32 in [0, 1], 0 for what the engine dropped.
+
+        An engine that does not judge its masks is as sure of one as its highest score.
+        """
         result = engine.segment(sample.image, list(sample.prompts))
-        confidence = result.confidence.astype(np.float32)
+        verdicts = [0.0 if one.dropped_at is not None else one.confidence for one in result.verdicts]
+        confidence = np.array(verdicts or result.scores.max(axis=(1, 2)), np.float32)
         return {"masks": np.packbits(result.masks(), axis=2), "confidence": confidence}
 
     def score(self, pairs: Iterable[tuple[Sample, dict[str, np.ndarray]]], classes: Sequence[str]) -> Score:

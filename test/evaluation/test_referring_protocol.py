@@ -11,7 +11,7 @@ import pytest
 
 from clipseg_ros.datasets import Sample
 from clipseg_ros.evaluation.referring_protocol import Referring, join
-from clipseg_ros.segmentation import Prompt
+from clipseg_ros.segmentation import Prompt, Verdict
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "car" / "joined_masks.npz"
 MASKS = np.zeros((2, 10, 11), bool)
@@ -20,9 +20,13 @@ MASKS[1, :2, 2:7] = True
 SAMPLE = Sample(
     np.zeros((10, 11, 3), np.uint8), (Prompt("left one"), Prompt("the one")), np.repeat(MASKS[:1], 2, axis=0), "s"
 )
-ENGINE = SimpleNamespace(
-    segment=lambda image, prompts: SimpleNamespace(masks=lambda: MASKS, confidence=np.array([0.7, 0.3]))
-)
+
+
+def engine(*verdicts: Verdict) -> SimpleNamespace:
+    """Finds MASKS with the scores 0.9 and 0.6."""
+    scores = MASKS * np.array([0.9, 0.6])[:, None, None]
+    found = SimpleNamespace(masks=lambda: MASKS, scores=scores, verdicts=verdicts)
+    return SimpleNamespace(segment=lambda image, prompts: found)
 
 
 @pytest.mark.parametrize("number", ["", "2"])
@@ -48,8 +52,15 @@ def test_without_confidence_nothing_but_the_union_is_left() -> None:
     assert not join(np.zeros((1, 4, 4), bool), np.zeros(1)).any()
 
 
+def test_confidence_is_the_engines_word_and_nothing_for_what_it_dropped() -> None:
+    kept = Referring().predict(engine(Verdict(0.7), Verdict(0.3, dropped_at=2)), SAMPLE, ())
+    np.testing.assert_array_equal(kept["confidence"], np.array([0.7, 0.0], np.float32))
+    kept = Referring().predict(engine(), SAMPLE, ())
+    np.testing.assert_array_equal(kept["confidence"], np.array([0.9, 0.6], np.float32))
+
+
 def test_an_object_counts_once_and_sentences_each() -> None:
-    kept = Referring().predict(ENGINE, SAMPLE, ())
+    kept = Referring().predict(engine(Verdict(0.7), Verdict(0.3)), SAMPLE, ())
     assert kept["masks"].dtype == np.uint8 and kept["masks"].shape == (2, 10, 2)
     joined = Referring().score([(SAMPLE, kept)], ()).rows[0].values
     assert joined == {"mIoU": 1.0, "oIoU": 1.0, "P@0.5": 1.0, "prompts": 1}
