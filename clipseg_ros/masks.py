@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pure array functions between a model's grid and the camera's image, and the colours that people see.
+"""Pure array functions between a model's grid and the camera's image, components of masks, colours for people.
 
 Geometry: a model sees the whole image resized to its input, pixel centres at half-integers on both grids, so the
 way back is one bilinear resize to (H, W). Nothing is padded or cropped, whatever the image's shape.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -119,3 +120,51 @@ def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = 0.5) -> np.n
     inside = cv2.erode(labels, np.ones((3, 3), np.uint8)) == cv2.dilate(labels, np.ones((3, 3), np.uint8))
     painted = np.where(inside[..., None], blend, colours)
     return np.where((labels > 0)[..., None], painted, image)
+
+
+class Component(NamedTuple):
+    """A connected part of a mask: the mean score of its pixels, their number and the box around them.
+
+    Box in pixels: its first column and row, its width and height.
+    """
+
+    score: float
+    area: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def components(mask: np.ndarray, score: np.ndarray, min_area: int) -> list[Component]:
+    """The connected parts of mask (H, W) bool that have at least `min_area` pixels, the largest first.
+
+    Pixels that touch at a side or a corner belong together. score: (H, W) float32.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    sums = np.bincount(labels.ravel(), score.ravel(), count)
+    order = np.argsort(-areas[1:], kind="stable") + 1
+    return [
+        Component(float(sums[index] / areas[index]), int(areas[index]), *(int(side) for side in stats[index, :4]))
+        for index in order
+        if areas[index] >= min_area
+    ]
+
+
+def largest_component(mask: np.ndarray, min_area: int) -> np.ndarray:
+    """(H, W) bool: the largest connected part of mask (H, W) bool; empty where it has fewer than `min_area` pixels."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # the background
+    index = int(areas.argmax())
+    return labels == index if areas[index] >= max(min_area, 1) else np.zeros(mask.shape, bool)
+
+
+def best_of(masks: np.ndarray, scores: np.ndarray) -> int | None:
+    """Index of the mask with the highest mean score of its own pixels, None where all are empty; ties: the first.
+
+    masks: (N, H, W) bool. scores: (N, H, W) float32.
+    """
+    means = {index: scores[index][mask].mean() for index, mask in enumerate(masks) if mask.any()}
+    return max(means, key=means.get, default=None)

@@ -4,7 +4,18 @@
 import numpy as np
 import pytest
 
-from clipseg_ros.masks import PALETTE, LogitMaps, input_size, overlay, palette, resize_image, sigmoid
+from clipseg_ros.masks import (
+    PALETTE,
+    LogitMaps,
+    best_of,
+    components,
+    input_size,
+    largest_component,
+    overlay,
+    palette,
+    resize_image,
+    sigmoid,
+)
 
 SIZES = [(480, 640), (640, 480), (720, 1280)]
 
@@ -159,3 +170,46 @@ def test_the_overlay_blends_inside_and_outlines_in_full_colour(painted: tuple[np
     assert (result[2, 4] == PALETTE[3]).all()
     assert (overlay(image, labels, 0.0)[4, 4] == 100).all()
     assert (overlay(image, labels, 1.0)[labels == 3] == PALETTE[3]).all()
+
+
+DOTS = np.array([[1, 0, 0, 1, 1], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1]], bool)
+RAMP = np.arange(20, dtype=np.float32).reshape(4, 5) / 20
+
+
+def test_components_have_the_box_area_and_mean_score_of_their_own_pixels() -> None:
+    square, diagonal, *single = components(DOTS, RAMP, 1)
+    assert square == pytest.approx((np.mean([3, 4, 8, 9]) / 20, 4, 3, 0, 2, 2))
+    assert diagonal == pytest.approx((np.mean([0, 6]) / 20, 2, 0, 0, 2, 2))  # corners touch
+    assert {part[1:] for part in single} == {(1, 0, 3, 1, 1), (1, 4, 3, 1, 1)}
+
+
+@pytest.mark.parametrize("min_area, areas", [(1, [4, 2, 1, 1]), (2, [4, 2]), (4, [4]), (5, [])])
+def test_components_below_the_least_area_are_left_out(min_area: int, areas: list[int]) -> None:
+    assert [part.area for part in components(DOTS, RAMP, min_area)] == areas
+
+
+@pytest.mark.parametrize("mask", [np.zeros((3, 4), bool), np.zeros((1, 1), bool)])
+def test_an_empty_mask_has_no_component(mask: np.ndarray) -> None:
+    assert components(mask, np.zeros(mask.shape, np.float32), 1) == []
+    assert not largest_component(mask, 0).any()
+
+
+def test_a_full_mask_is_one_component() -> None:
+    full = np.ones((3, 4), bool)
+    assert components(full, np.full((3, 4), 0.5, np.float32), 1) == [(0.5, 12, 0, 0, 4, 3)]
+    assert largest_component(full, 12).all()
+
+
+def test_the_largest_component_is_alone_and_large_enough() -> None:
+    expected = np.zeros_like(DOTS)
+    expected[:2, 3:] = True
+    np.testing.assert_array_equal(largest_component(DOTS, 4), expected)
+    assert not largest_component(DOTS, 5).any()
+
+
+def test_the_best_mask_scores_highest_on_its_own_pixels() -> None:
+    wide = np.array([[[1, 1, 1, 1]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
+    scores = np.array([[[0.9, 0.5, 0.5, 0.5]], [[0.7, 0, 0, 0]], [[1, 1, 1, 1]]], np.float32)
+    assert best_of(wide, scores) == 1
+    assert best_of(wide[[2, 2]], scores[:2]) is None
+    assert best_of(wide[[0, 0]], scores[[0, 0]]) == 0
