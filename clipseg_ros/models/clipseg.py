@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import CLIPSegForImageSegmentation
+
+from clipseg_ros.models.blocks import post_norm_block, pre_norm_block
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class CLIPSeg(nn.Module):
         if patches is not None:
             tokens = torch.cat([tokens[:, :1], tokens[:, 1:].take_along_dim(patches[..., None], dim=1)], dim=1)
         for index, block in enumerate(self.network.clip.vision_model.encoder.layers[: self.extract_layers[-1] + 1]):
-            tokens = _pre_norm_block(block, tokens)
+            tokens = pre_norm_block(block, tokens)
             if index in self.extract_layers:
                 taken.append(tokens)
         return Readouts(tuple(taken), (pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size))
@@ -71,7 +72,7 @@ class CLIPSeg(nn.Module):
         """(B, E) projected class token of normalised pixels (B, 3, h, w), not unit length: an image as a prompt."""
         vision, tokens = self.network.clip.vision_model, self._embed_pixels(pixels)
         for block in vision.encoder.layers:
-            tokens = _pre_norm_block(block, tokens)
+            tokens = pre_norm_block(block, tokens)
         return self.network.clip.visual_projection(vision.post_layernorm(tokens[:, 0]))
 
     def embed_text(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -79,7 +80,7 @@ class CLIPSeg(nn.Module):
         text = self.network.clip.text_model
         tokens = text.embeddings(input_ids=ids)
         for block in text.encoder.layers:
-            tokens = _pre_norm_block(block, tokens, causal=True)
+            tokens = pre_norm_block(block, tokens, causal=True)
         ends = text.final_layer_norm(tokens)[torch.arange(len(ids), device=ids.device), lengths - 1]
         return self.network.clip.text_projection(ends)
 
@@ -102,7 +103,7 @@ class CLIPSeg(nn.Module):
             if index == decoder.conditional_layer:
                 film = (linear(vectors)[:, :, None] for linear in (decoder.film_mul, decoder.film_add))
                 tokens = (next(film) * tokens[:, None] + next(film)).flatten(0, 1)
-            tokens = _post_norm_block(layer, tokens)
+            tokens = post_norm_block(layer, tokens)
         planes = tokens[:, 1:].transpose(1, 2).unflatten(2, readouts.grid)
         return decoder.transposed_convolution(planes).flatten(0, 1).unflatten(0, (images, prompts))
 
@@ -112,23 +113,3 @@ class CLIPSeg(nn.Module):
             raise ValueError(f"pixels of {height}x{width}: expected multiples of the patch size {self.patch_size}")
         vision = self.network.clip.vision_model
         return vision.pre_layrnorm(vision.embeddings(pixels.to(self.dtype), interpolate_pos_encoding=True))
-
-
-def _attend(attention: nn.Module, tokens: torch.Tensor, causal: bool) -> torch.Tensor:
-    query, key, value = (
-        linear(tokens).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    dropout = attention.dropout if attention.training else 0.0
-    mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
-    return attention.out_proj(mixed.transpose(1, 2).flatten(2))
-
-
-def _pre_norm_block(block: nn.Module, tokens: torch.Tensor, causal: bool = False) -> torch.Tensor:
-    tokens = tokens + _attend(block.self_attn, block.layer_norm1(tokens), causal)
-    return tokens + block.mlp(block.layer_norm2(tokens))
-
-
-def _post_norm_block(block: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-    tokens = block.layer_norm1(tokens + _attend(block.self_attn, tokens, causal=False))
-    return block.layer_norm2(tokens + block.mlp(tokens))

@@ -57,9 +57,10 @@ def read_input_format(folder: Path) -> InputFormat:
             settings = read_json(folder / name)
             settings = settings.get("image_processor", settings)
             size, mean, std = (settings.get(key) for key in ("size", "image_mean", "image_std"))
-            side = size.get("height") if isinstance(size, dict) else size
+            side = size.get("height", size.get("shortest_edge")) if isinstance(size, dict) else size
             if not isinstance(side, int) or mean is None or std is None:
-                raise WeightsError(f"{folder / name}: expected size.height, image_mean and image_std")
+                expected = "size.height, image_mean and image_std (a CLIP may have size.shortest_edge)"
+                raise WeightsError(f"{folder / name}: expected {expected}")
             return InputFormat(side, np.array(mean, np.float32), np.array(std, np.float32))
     raise WeightsError(f"{folder}: no preprocessor_config.json, so the input size and normalising are unknown")
 
