@@ -10,8 +10,8 @@ A preset names its numerics. `reference` does what the authors' code does, since
     visual_prompts         refcoco circle + blur   refcoco circle (D12)
     mutual_background      Context: yes            no: things take the background words (D10)
     referring              sentences alone         sentences of one object compete, and their masks are joined (D16)
-    sam_iom_threshold      .7                      .6, .7, .5, .6 (D13)
-    sam_iou_threshold      .7                      .9, a default that no configuration names (D13)
+    sam_iom                .7                      .6, .7, .5, .6 (D13)
+    sam_iou                .7                      .9, a default that no configuration names (D13)
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ NUMERICS: dict[str, Options] = {
         "mutual_background": False, "raw_first_step": True, "clamp_boxes": True, "scale_lines": False,
         "score": "double-softmax", "distractors": False, "classifier_fit": "centre_crop", "skip_last_block": True,
         "when_empty": "best", "min_steps": 2, "max_steps": 1000, "crf": True,
-        "sam_iou_threshold": 0.9, "sam_min_overlap": 0.0, "sam_min_inside": 0.0,
+        "sam_iou": 0.9, "sam_min_pred": 0.0, "sam_guard": 0.0,
     },
 }
 """What a numerics sets; the options' defaults are the rest."""
 
 SEMANTIC: Options = {"numerics": "reference"}
 REFERRING: Options = {
-    "numerics": "reference", "mode": "referring", "templates": ("{}",), "score": "softmax", "sam_iom_threshold": 0.5,
+    "numerics": "reference", "mode": "referring", "templates": ("{}",), "score": "softmax", "sam_iom": 0.5,
 }
 ADE: Options = {
     **SEMANTIC, "mask_threshold": 0.6, "confidence_threshold": 0.25, "box_threshold": 0.7,
-    "visual_prompts": ("gray", "blur"), "stuff_visual_prompts": ("gray", "blur"), "sam_iom_threshold": 0.6,
+    "visual_prompts": ("gray", "blur"), "stuff_visual_prompts": ("gray", "blur"), "sam_iom": 0.6,
 }
 
 PRESETS: dict[str, Options] = {
     "demo": {"numerics": "recommended"},
     "voc": {
         **SEMANTIC, "mask_threshold": 0.4, "confidence_threshold": 0.6, "box_threshold": 0.4,
-        "visual_prompts": ("circle", "blur"), "sam_iom_threshold": 0.6, "sam_min_overlap": 0.05,
+        "visual_prompts": ("circle", "blur"), "sam_iom": 0.6, "sam_min_pred": 0.05,
     },
     "coco": {
         **SEMANTIC, "mask_threshold": 0.5, "confidence_threshold": 0.3, "box_threshold": 0.5,
-        "visual_prompts": ("blur", "gray"), "sam_iom_threshold": 0.7,
+        "visual_prompts": ("blur", "gray"), "sam_iom": 0.7,
     },
     "context": {
         **SEMANTIC, "mask_threshold": 0.6, "confidence_threshold": 0.25, "box_threshold": 0.4,
-        "visual_prompts": ("blur", "circle"), "stuff": CONTEXT_STUFF, "sam_iom_threshold": 0.5,
+        "visual_prompts": ("blur", "circle"), "stuff": CONTEXT_STUFF, "sam_iom": 0.5,
     },
     "ade_150": {**ADE, "stuff": ADE_150_STUFF},
     "ade_847": {**ADE, "stuff": ADE_847_STUFF},

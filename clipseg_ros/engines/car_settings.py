@@ -93,24 +93,26 @@ class CarSettings:
     crf: bool = option(False, "dense CRF after the last step")
     crf_scale: float = option(1.0, "side of the CRF's picture as a share of the image's", (0.05, 1.0))
     crf_iterations: int = option(10, "of mean field", (1, 1000))
-    crf_gaussian_sxy: float = option(1.0, "pixels, of the smoothness kernel", (0.01, 1000.0))
-    crf_gaussian_compat: float = option(3.0, "weight of the smoothness kernel", (0.0, 1000.0))
-    crf_bilateral_sxy: float = option(67.0, "pixels, of the appearance kernel", (0.01, 1000.0))
-    crf_bilateral_srgb: float = option(3.0, "levels of colour, of the appearance kernel", (0.01, 255.0))
-    crf_bilateral_compat: float = option(4.0, "weight of the appearance kernel", (0.0, 1000.0))
+    crf_smooth_deviation: float = option(1.0, "pixels, of the smoothness kernel", (0.01, 1000.0))
+    crf_smooth_weight: float = option(3.0, "weight of the smoothness kernel", (0.0, 1000.0))
+    crf_edge_deviation: float = option(67.0, "pixels, of the appearance kernel", (0.01, 1000.0))
+    crf_edge_colour: float = option(3.0, "levels of colour, of the appearance kernel", (0.01, 255.0))
+    crf_edge_weight: float = option(4.0, "weight of the appearance kernel", (0.0, 1000.0))
     crf_wraps: bool = option(False, "the CRF sees BGR less its mean, modulo 256 (B3)")
 
     sam_weights: str = option("", "folder or hub name of a SAM that refines the masks; empty: none")
-    sam_iom_threshold: float = option(0.7, "IoM above which a mask of SAM belongs to a query's", (0.0, 1.0))
-    sam_min_overlap: float = option(0.05, "share of a query's mask that a mask of SAM covers to count", (0.0, 1.0))
-    sam_iou_threshold: float = option(0.7, "IoU above which the union of SAM's masks replaces the query's", (0.0, 1.0))
-    sam_min_inside: float = option(
+    sam_iom: float = option(0.7, "IoM above which a mask of SAM belongs to a query's", (0.0, 1.0))
+    sam_min_pred: float = option(0.05, "share of a query's mask that a mask of SAM covers to count", (0.0, 1.0))
+    sam_iou: float = option(
+        0.7, "IoU above which the union of SAM's masks replaces the query's; 0: where they overlap", (0.0, 1.0)
+    )
+    sam_guard: float = option(
         0.5, "share of a mask of SAM that lies inside the query's; 0: the whole image may match (B16)", (0.0, 1.0)
     )
     sam_points_per_side: int = option(64, "points asked of SAM along a side of the image", (1, 256))
-    sam_pred_iou: float = option(0.88, "SAM's own estimate of IoU from which on its masks count", (0.0, 1.0))
-    sam_stability: float = option(0.95, "stability from which on SAM's masks count", (0.0, 1.0))
-    sam_nms: float = option(0.7, "IoU of boxes above which the worse of two masks of SAM goes", (0.0, 1.0))
+    sam_pred_iou_thresh: float = option(0.88, "SAM's own estimate of IoU from which on its masks count", (0.0, 1.0))
+    sam_stability_score_thresh: float = option(0.95, "stability from which on SAM's masks count", (0.0, 1.0))
+    sam_nms_thresh: float = option(0.7, "IoU of boxes above which the worse of two masks of SAM goes", (0.0, 1.0))
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -121,11 +123,6 @@ class CarSettings:
                 raise ValueError(f"{name} {text!r}: expected a sentence with one {{}}, such as 'a photo of a {{}}.'")
         if not self.templates:
             raise ValueError("templates (): expected at least one sentence; '{}' is the bare query")
-
-    @property
-    def sam(self) -> bool:
-        """Whether SAM refines the masks."""
-        return bool(self.sam_weights)
 
 
 def _check(entry: Field, value: object) -> None:

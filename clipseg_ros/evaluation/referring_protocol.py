@@ -16,9 +16,7 @@ from clipseg_ros.datasets import Sample
 from clipseg_ros.engines import Engine
 from clipseg_ros.evaluation.metrics import Counts, counts, oiou, precision_at, sample_miou
 from clipseg_ros.evaluation.results import Row, Score
-
-LEAST_SHARE = 0.05
-"""Of the image: a joined mask of no more than this is replaced by the union."""
+from clipseg_ros.models.sam_masks import merged_mask
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Referring:
             width = sample.image.shape[1]
             masks = np.unpackbits(kept["masks"], axis=2, count=width).astype(bool)
             if self.joined:
-                observed.append(counts(join(masks, kept["confidence"]), sample.target[0]))
+                observed.append(counts(merged_mask(masks, kept["confidence"]), sample.target[0]))
             else:
                 observed += [counts(mask, target) for mask, target in zip(masks, sample.target)]
             samples += 1
@@ -64,16 +62,3 @@ class Referring:
             "prompts": len(observed),
         }
         return Score((Row("", values),), samples=samples)
-
-
-def join(masks: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """(H, W) bool: the pixels of masks (N, H, W) bool that half of the confidence (N,) says are in.
-
-    Where that is at most 5 % of the image, or without any confidence, the union of the masks. As the authors of CLIP as
-    RNN do, whose confidence is 0 for a sentence that was dropped.
-    """
-    weights = confidence.astype(np.float32)
-    if not weights.any():
-        return masks.any(axis=0)
-    agreed = np.tensordot(weights, masks.astype(np.float32), axes=1) / weights.sum() >= 0.5
-    return agreed if agreed.mean() > LEAST_SHARE else masks.any(axis=0)

@@ -33,7 +33,7 @@ PUBLISHED = {
 def test_a_preset_is_the_authors_configuration(name: str) -> None:
     made = settings({"preset": name})
     numbers = (made.mask_threshold, made.confidence_threshold, made.box_threshold)
-    assert (*numbers, made.visual_prompts, len(made.templates), made.sam_iom_threshold) == PUBLISHED[name]
+    assert (*numbers, made.visual_prompts, len(made.templates), made.sam_iom) == PUBLISHED[name]
     assert made.mode == ("referring" if name in ("refcoco", "refcoco+", "refcocog", "gres") else "semantic")
     assert made.background == ("clip_es",) and made.background_exponent == 1.0 and made.crf
     assert made.skip_last_block and made.when_empty == "best"
