@@ -22,12 +22,14 @@ ROOMS = {
     "queries": {"segmentation"},
     "video": {"masks", "segmentation"},
     "crf": {"segmentation"},
+    "surfaces": set(),
+    "encodings": set(),
     "models": {"masks", "segmentation"},
     "engines": {"crf", "masks", "models", "segmentation"},
     "datasets": {"masks", "segmentation"},
     "evaluation": {"datasets", "engines", "masks", "models", "segmentation"},
     "training": {"datasets", "engines", "evaluation", "masks", "models", "segmentation"},
-    "ros": {"engines", "masks", "queries", "segmentation", "video"},
+    "ros": {"encodings", "engines", "masks", "queries", "segmentation", "surfaces", "video"},
 }
 ANYWHERE = {"__init__", "__main__", "tools"}  # __init__ imports nothing, as another test holds
 # The test camera and the demo's client render scenes and measure; the node does neither.

@@ -13,7 +13,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from clipseg_ros.ros import conversions
+from clipseg_ros.encodings import ENCODINGS
 from clipseg_ros.ros.conversions import BadImage, UnsupportedEncoding, frame_from_ros, image_to_ros
 from clipseg_ros.segmentation import Frame
 
@@ -84,7 +84,7 @@ def test_a_bayer_mosaic_keeps_the_colour_it_was_made_of(pattern: str) -> None:
 
 def test_every_encoding_that_is_announced_is_tested() -> None:
     tested = {encoding for _, encoding, _, _ in EXACT.values()} | {"yuv422", "uyvy", "yuv422_yuy2", "yuyv"}
-    assert tested | {f"bayer_{pattern}8" for pattern in ("rggb", "bggr", "gbrg", "grbg")} == set(conversions.ENCODINGS)
+    assert tested | {f"bayer_{pattern}8" for pattern in ("rggb", "bggr", "gbrg", "grbg")} == set(ENCODINGS)
 
 
 @pytest.mark.parametrize("extension, tolerance", [(".png", 0), (".jpg", 4)])
@@ -138,6 +138,13 @@ def test_two_output_messages_share_no_memory() -> None:
     message = image_to_ros(array, "mono8", Frame(COLOURS))
     array[:] = 9
     np.testing.assert_array_equal(np.frombuffer(message.data, np.uint8), GREY.ravel())
+
+
+def test_a_stamp_that_no_clock_shows_is_refused() -> None:
+    message = message_of(COLOURS, "rgb8")
+    message.header = Header(stamp=Time(sec=2**31 - 1, nanosec=1_000_000_000))
+    with pytest.raises(BadImage, match="stamp of 2147483647 s and 1000000000 ns: expected less than 1000000000 ns"):
+        frame_from_ros(message)
 
 
 @pytest.mark.parametrize("size", [(0, 3), (2, 0)])
