@@ -29,7 +29,7 @@ class ClipSegEngine:
     weights, device, precision: see engines.create.
     extract_layers: vision blocks that the decoder reads; None takes the weights' configuration.
     keep_aspect: False squashes the image to the square of training, as published; True keeps its aspect at the
-    same number of pixels.
+    same number of pixels; None takes the weights' own, False unless they say otherwise.
     side: input side in pixels, a multiple of the patch; None takes the weights' own.
     template: the sentence around a prompt's text, with one `{}`.
     visual_prompt: how a support's image and mask become one image, a name in models.visual_prompts.
@@ -42,7 +42,7 @@ class ClipSegEngine:
         precision: str = "auto",
         *,
         extract_layers: Sequence[int] | None = None,
-        keep_aspect: bool = False,
+        keep_aspect: bool | None = None,
         side: int | None = None,
         template: str = "{}",
         visual_prompt: str = "crop_bg_blur_intensity_10",
@@ -57,14 +57,14 @@ class ClipSegEngine:
         longest = model.network.config.text_config.max_position_embeddings
         self._tokenize = weights_files.read_text_format(folder, longest)
         self._side = self._format.side if side is None else side
-        self._keep_aspect = keep_aspect
+        self._keep_aspect = self._notes.keep_aspect if keep_aspect is None else keep_aspect
         self._template = template
         self._visual_prompt = visual_prompts.find(visual_prompt)
         self._vectors: OrderedDict[PromptPart, torch.Tensor] = OrderedDict()
         self._encoding = Lock()  # the tokenizer and the cache serve one thread at a time: check may run beside segment
         if not isinstance(self._side, int) or self._side <= 0 or self._side % self._model.patch_size:
             raise ValueError(f"side {self._side!r}: expected a multiple of the patch size {self._model.patch_size}")
-        if not isinstance(keep_aspect, bool):
+        if not isinstance(self._keep_aspect, bool):
             raise ValueError(f"keep_aspect {keep_aspect!r}: expected true or false")
         if not isinstance(template, str) or template.count("{}") != 1:
             raise ValueError(f"template {template!r}: expected a sentence with one {{}}, such as 'a photo of a {{}}.'")

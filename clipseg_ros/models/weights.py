@@ -70,12 +70,14 @@ class OwnNotes:
     """What a model trained by this package says of itself in clipseg_ros.json; empty for anybody else's.
 
     vocabulary: the words it was trained on, None for an open vocabulary. threshold: calibrated score, None: unknown.
-    support_side: side in pixels at which its vision tower saw single objects, None: that of the input.
+    support_side: side in pixels at which its vision tower saw single objects, None: that of the input. keep_aspect:
+    whether it was trained on pictures as they are, not squashed to squares.
     """
 
     vocabulary: frozenset[str] | None = None
     threshold: float | None = None
     support_side: int | None = None
+    keep_aspect: bool = False
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """The words of text, lower-case and in order, that the model never saw; () for an open vocabulary."""
@@ -92,7 +94,7 @@ def read_notes(folder: Path) -> OwnNotes:
     notes = read_json(path)
     vocabulary = notes.get("vocabulary")
     words = None if vocabulary is None else frozenset(vocabulary)
-    return OwnNotes(words, notes.get("threshold"), notes.get("support_side"))
+    return OwnNotes(words, notes.get("threshold"), notes.get("support_side"), notes.get("keep_aspect", False))
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,11 @@ def near_objects(labels: np.ndarray, grid: int, share: float, rng: np.random.Gen
 
 
 def crop(picture: np.ndarray, side: int, output: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random window of picture (H, W, 4) around some pixel of an object, squashed to the square: image (side, side,
-    3) uint8 and class ids (output, output) uint8."""
+    """A random square of picture (H, W, 4) around some pixel of an object, a little stretched: image (side, side, 3)
+    uint8 and class ids (output, output) uint8."""
     height, width = picture.shape[:2]
-    scale, stretch = rng.uniform(0.5, 1.0), rng.permutation([1.0, rng.uniform(0.85, 1.0)])
-    rows, columns = (int(length * scale * factor) for length, factor in zip((height, width), stretch))
+    length, stretch = min(height, width) * rng.uniform(0.6, 1.0), rng.permutation([1.0, rng.uniform(0.85, 1.0)])
+    rows, columns = (int(length * factor) for factor in stretch)
     objects = np.argwhere(picture[..., 3])
     spot = objects[rng.integers(len(objects))] if len(objects) else np.array([height, width]) // 2
     corner = spot - rng.uniform(0.2, 0.8, 2) * (rows, columns)

@@ -110,17 +110,20 @@ def align(decoder: nn.Module, clip: nn.Module, patches: torch.Tensor) -> None:
 
 def save(
     network: PreTrainedModel, tokenizer: CLIPTokenizerFast, folder: Path,
-    vocabulary: Iterable[str], threshold: float | None, support_side: int,
+    vocabulary: Iterable[str], threshold: float | None, side: int, support_side: int,
 ) -> None:
-    """Write a folder that engines.create loads: float16 safetensors, input format, tokenizer, own notes."""
+    """Write a folder that engines.create loads: float16 safetensors, input format, tokenizer, own notes.
+
+    side: of the square with as many pixels as its input, whose aspect is the camera's; a multiple of the patch.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     half = {name: tensor.detach().half().contiguous() for name, tensor in network.state_dict().items()}
     network.save_pretrained(folder, state_dict=half)
-    side = network.config.vision_config.image_size
     (folder / "preprocessor_config.json").write_text(json.dumps({
         "image_processor_type": "ViTImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True,
         "size": {"height": side, "width": side}, "resample": 2, "image_mean": MEAN, "image_std": STD,
     }, indent=2) + "\n")
     tokenizer.save_pretrained(folder)
     notes = {"vocabulary": sorted(vocabulary), "threshold": threshold, "support_side": support_side}
+    notes["keep_aspect"] = True
     (folder / "clipseg_ros.json").write_text(json.dumps(notes, indent=1) + "\n")

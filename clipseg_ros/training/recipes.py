@@ -13,9 +13,11 @@ from clipseg_ros.training.loop import Schedule
 class Recipe:
     """A small CLIPSeg from scratch on rendered tabletop scenes, in the paper's two stages.
 
-    Network: side and patch in pixels, width / depth / heads / feed-forward of the vision tower, blocks read by the
-    decoder (from 0), width / feed-forward of the decoder, width / depth of the text tower, size of a prompt's vector.
-    Data: `scenes` rendered from seed first_seed on, without what is held out; the scenes of the seeds `validation` choose
+    Network: side and patch in pixels; input_side: of the square with as many pixels as a camera's picture is resized
+    to, aspect kept, at which objects are about as large as in training; width / depth / heads / feed-forward of the
+    vision tower, blocks read by the decoder (from 0), width / feed-forward of the decoder, width / depth of the text
+    tower, size of a prompt's vector.
+    Data: `scenes` rendered from seed first_seed on, without what is held out; scenes of the seeds `validation` choose
     the threshold, those of `tests` give the printed numbers.
     Stage `captions`: both towers learn which captions fit whole scenes, patches and object views. For view_steps they
     see views_alone object views of view_side pixels a step, from which kinds are learned soonest; then a step sees
@@ -33,6 +35,7 @@ class Recipe:
 
     side: int = 192
     patch: int = 8
+    input_side: int = 280
     width: int = 128
     depth: int = 6
     heads: int = 4
@@ -79,7 +82,7 @@ class Recipe:
 
 
 _SMOKE = Recipe(
-    side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32, text_width=64,
+    side=96, input_side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32, text_width=64,
     text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
     captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
     masks=Schedule(steps=2, learning_rate=1e-3), mask_batch=2, prompts=3,

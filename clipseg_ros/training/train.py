@@ -44,7 +44,7 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     words = tokenizer.build(vocabulary, out / "tokenizer")
 
     def write(model: nn.Module, folder: Path, threshold: float | None) -> None:
-        network.save(model, words, folder, vocabulary, threshold, recipe.view_side)
+        network.save(model, words, folder, vocabulary, threshold, recipe.input_side, recipe.view_side)
 
     def tower(kind: type[KindTask], folder: Path) -> Path:
         task = kind(recipe, words, pool, found)
