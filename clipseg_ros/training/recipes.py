@@ -82,8 +82,8 @@ class Recipe:
 
 
 _SMOKE = Recipe(
-    side=96, input_side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32, text_width=64,
-    text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
+    side=96, input_side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32,
+    text_width=64, text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
     captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
     masks=Schedule(steps=2, learning_rate=1e-3), mask_batch=2, prompts=3,
 )

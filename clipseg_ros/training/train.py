@@ -33,8 +33,8 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     """Run the recipe, going on where an earlier call stopped; returns the weights folder out/name/model.
 
     Recipes that share scenes and towers share them in `out`, too: out/pool, out/captions and out/kinds. Every stage
-    writes its checkpoint, log.csv and curves.png; the folder of the weights gets, as its README, what the model reaches on the
-    test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises
+    writes its checkpoint, log.csv and curves.png; the folder of the weights gets, as its README, what the model reaches
+    on the test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises
     ValueError for a checkpoint of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
