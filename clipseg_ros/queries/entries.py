@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,13 +91,12 @@ class QuerySet:
         """What one source asks for."""
         return self._sets[source]
 
-    def union(self, queries: Iterable[Query], source: str = SOURCES[0]) -> tuple[Query, ...]:
-        """What would be active if `source` asked for these: of duplicates the first stays.
+    def union(self, sets: Mapping[str, Sequence[Query]]) -> tuple[Query, ...]:
+        """What would be active if the sources asked for these; those not named keep theirs. The first of equals stays.
 
         Raises QueryError where they are too many.
         """
-        sets = {**self._sets, source: tuple(replace(query, source=source) for query in queries)}
-        wanted = tuple(_distinct(query for one in sets.values() for query in one).values())
+        wanted = tuple(_distinct(query for one in {**self._sets, **_owned(sets)}.values() for query in one).values())
         if len(wanted) > self._limit:
             raise QueryError(f"{len(wanted)} prompts: at most {self._limit} fit; send fewer, or raise the limit")
         searched = sum(len(query.searched) for query in wanted)
@@ -105,22 +104,26 @@ class QuerySet:
             raise QueryError(f"{searched} prompts, those of affordances counted: at most {MAX_PROMPTS}; send fewer")
         return wanted
 
-    def replace(self, queries: Iterable[Query], source: str = SOURCES[0]) -> bool:
-        """Make these the queries of `source`. False where nothing changes of what is active.
+    def update(self, sets: Mapping[str, Sequence[Query]]) -> bool:
+        """Let the sources ask for these. False where nothing changes of what is active.
 
         Raises QueryError where they are too many; the old ones stay.
         """
-        queries = tuple(queries)
-        wanted = self.union(queries, source)
-        self._sets[source] = tuple(_distinct(replace(query, source=source) for query in queries).values())
+        wanted = self.union(sets)
+        self._sets.update(_owned(sets))
         return self._activate(wanted)
+
+    def replace(self, queries: Sequence[Query], source: str = SOURCES[0]) -> bool:
+        """The same for one source."""
+        return self.update({source: queries})
 
     def drop(self, entries: Sequence[Entry]) -> bool:
         """Take these out, whoever asked for them. False where none of them was active."""
         gone = {entry.query.identity for entry in entries}
-        for source, queries in self._sets.items():
-            self._sets[source] = tuple(query for query in queries if query.identity not in gone)
-        return self._activate(self.union(self._sets[SOURCES[0]]))
+        return self.update({
+            source: [query for query in queries if query.identity not in gone]
+            for source, queries in self._sets.items()
+        })
 
     def _activate(self, wanted: tuple[Query, ...]) -> bool:
         if wanted == tuple(entry.query for entry in self._entries):
@@ -132,6 +135,14 @@ class QuerySet:
             Entry(ids[query.identity] if query.identity in ids else self._free.popleft(), query) for query in wanted
         )
         return True
+
+
+def _owned(sets: Mapping[str, Sequence[Query]]) -> dict[str, tuple[Query, ...]]:
+    """Each source's queries, the first of equals, signed by it."""
+    return {
+        source: tuple(_distinct(replace(query, source=source) for query in queries).values())
+        for source, queries in sets.items()
+    }
 
 
 def _distinct(queries: Iterable[Query]) -> dict[tuple[Prompt, ...], Query]:

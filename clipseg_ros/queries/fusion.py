@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
 from clipseg_ros.queries.entries import Query
-from clipseg_ros.segmentation import Prompt, ScoreMaps, Segmentation
+from clipseg_ros.segmentation import Prompt, ScoreMaps, Segmentation, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,5 +60,16 @@ def fuse(result: Segmentation, queries: Sequence[Query], prompts: Sequence[Promp
     """The result whose prompts are those searched for the queries, with one prompt a query, that of `prompts`."""
     if not any(query.parts for query in queries):
         return result
-    maps = FusedMaps(result.maps, tuple(len(query.searched) for query in queries))
-    return replace(result, prompts=tuple(prompts), maps=maps)
+    counts = tuple(len(query.searched) for query in queries)
+    verdicts = _fused_verdicts(result.verdicts, counts) if result.verdicts else ()
+    return replace(result, prompts=tuple(prompts), maps=FusedMaps(result.maps, counts), verdicts=verdicts)
+
+
+def _fused_verdicts(verdicts: Sequence[Verdict], counts: Sequence[int]) -> tuple[Verdict, ...]:
+    """A thing is as sure as its surest prompt, and dropped with its last."""
+    each, fused = iter(verdicts), []
+    for count in counts:
+        own = list(islice(each, count))
+        steps = [verdict.dropped_at for verdict in own]
+        fused.append(Verdict(max(verdict.confidence for verdict in own), None if None in steps else max(steps)))
+    return tuple(fused)

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's counters and what it says of itself on /diagnostics."""
+"""What the node says of a camera's frames on /diagnostics: counters, rates, latencies, and a level by rule.
+
+ERROR: the engine failed on a frame. WARN, in this order: no image comes; frames could not be read; the stamps are
+further than MAX_AGE from the node's clock; the last query was refused. Each for as long as it lasts, at 1 Hz.
+"""
 
 from __future__ import annotations
 
+import os
 import time
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+WINDOW = 300  # frames that the percentiles are of
+MAX_AGE = 10.0  # s
 
 
 @dataclass
@@ -27,46 +37,80 @@ class Counters:
     outdated: int = 0
     segmented: int = 0
 
+    @property
+    def dropped(self) -> int:
+        """Those that somebody waited for in vain."""
+        return self.replaced + self.bad + self.failed + self.outdated
+
 
 @dataclass
 class Diagnostics:
-    """Counters, and the latencies since the last report: engine_ms of a call, age_ms of a frame when its call began."""
+    """Of one camera: counters; the last WINDOW calls of the engine in ms; ages in ms of the frames since the last report
+    when their call began; what last went wrong."""
 
     counters: Counters = field(default_factory=Counters)
-    engine_ms: list[float] = field(default_factory=list)
+    engine_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     age_ms: list[float] = field(default_factory=list)
+    last_error: str = ""
     _last: Counters = field(default_factory=Counters)
     _reported: float = field(default_factory=time.monotonic)
 
-    def report(self, name: str, trouble: str, words: dict[str, str]) -> DiagnosticArray:
-        """What happened since the last report, without its stamp.
+    def report(self, name: str, silence: str, refusal: str, words: Mapping[str, str]) -> DiagnosticStatus:
+        """What happened since the last report.
 
-        name: the node's. trouble: what keeps it from working, "" for nothing. words: further keys and values.
+        silence: why no image comes, "" where they do. refusal: why the last query was refused, or "". words: further
+        keys and values.
         """
         seconds = time.monotonic() - self._reported
         now = {entry.name: getattr(self.counters, entry.name) for entry in fields(Counters)}
         new = {key: value - getattr(self._last, key) for key, value in now.items()}
-        engine_ms, self.engine_ms = self.engine_ms, []
         age_ms, self.age_ms = self.age_ms, []
         self._last, self._reported = Counters(**now), time.monotonic()
-        status = DiagnosticStatus(name=f"{name}: segmentation", level=DiagnosticStatus.OK)
-        status.message = f"{new['segmented'] / seconds:.1f} frames/s segmented"
-        if new["failed"]:
-            status.level, status.message = DiagnosticStatus.ERROR, f"the engine failed on {new['failed']} frames"
-        elif new["bad"] or trouble:
-            status.level = DiagnosticStatus.WARN
-            status.message = trouble or f"{new['bad']} frames could not be read"
+        engine_ms, age = list(self.engine_ms), _percentile(age_ms, 50)
         values = {
             **words,
             "camera rate (Hz)": f"{new['received'] / seconds:.1f}",
             "segmented rate (Hz)": f"{new['segmented'] / seconds:.1f}",
-            "engine latency (ms)": _median(engine_ms),
-            "input age (ms)": _median(age_ms),
+            "engine latency p50 (ms)": _percentile(engine_ms, 50),
+            "engine latency p99 (ms)": _percentile(engine_ms, 99),
+            "input age (ms)": age,
             **{f"frames {key}": str(value) for key, value in now.items()},
+            "frames dropped": str(self._last.dropped),
+            "memory (MB)": _memory(),
+            "refused": refusal,
+            "last error": self.last_error,
         }
+        level, message = _judge(new, silence, age, refusal)
+        status = DiagnosticStatus(name=name, level=level)
+        status.message = message or f"{new['segmented'] / seconds:.1f} frames/s segmented"
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
-        return DiagnosticArray(status=[status])
+        return status
 
 
-def _median(values: list[float]) -> str:
-    return f"{np.median(values):.1f}" if values else ""
+def _judge(new: Mapping[str, int], silence: str, age: str, refusal: str) -> tuple[bytes, str]:
+    """Level and message; "" where there is nothing to say."""
+    if new["failed"]:
+        return DiagnosticStatus.ERROR, f"the engine failed on {new['failed']} frames"
+    warnings = [silence]
+    if new["bad"]:
+        warnings.append(f"{new['bad']} frames could not be read")
+    if age and abs(float(age)) > 1e3 * MAX_AGE:
+        warnings.append(f"the images' stamps are {float(age) / 1e3:.0f} s from the node's clock: is use_sim_time right?")
+    if refusal:
+        warnings.append(f"query refused: {refusal}")
+    said = next(filter(None, warnings), "")
+    return (DiagnosticStatus.WARN if said else DiagnosticStatus.OK), said
+
+
+def _percentile(values: Sequence[float], percent: float) -> str:
+    return f"{np.percentile(values, percent):.1f}" if values else ""
+
+
+def _memory() -> str:
+    """The process's own memory, the GPU's not counted; "" where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+    except OSError:
+        return ""
+    return f"{pages * os.sysconf('SC_PAGE_SIZE') / 1e6:.0f}"

@@ -18,19 +18,21 @@ WARNING_PERIOD = 30.0
 
 
 class ImageInput:
-    """Calls `callback` with each message of the topic `image`, or of <image>/compressed.
+    """Calls `callback` with each message of the topic `name`, or of <name>/compressed, until it is closed.
 
     With image_qos auto it starts as best effort, which every camera serves, and follows the publishers: reliable
     as soon as all offer it, best effort when one does not. A frame sent during the change is lost.
     """
 
-    def __init__(self, node: Node, settings: Parameters, callback: Callable[[Image | CompressedImage], None]) -> None:
+    def __init__(
+        self, node: Node, name: str, settings: Parameters, callback: Callable[[Image | CompressedImage], None]
+    ) -> None:
         self._node = node
         self._settings = settings
         self._callback = callback
         compressed = settings.image_transport == "compressed"
         self._type = CompressedImage if compressed else Image
-        self.topic = node.resolve_topic_name("image") + ("/compressed" if compressed else "")
+        self.topic = node.resolve_topic_name(name) + ("/compressed" if compressed else "")
         self._heard = time.monotonic()
         self._reliable = self._wants_reliable()
         self._subscription = self._subscribe()
@@ -48,7 +50,8 @@ class ImageInput:
         self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self):
-        return self._node.create_subscription(self._type, self.topic, self._hear, qos.camera_input(self._reliable))
+        options = qos.overridable(qos.camera_input(self._reliable), reliability=self._settings.image_qos != "auto")
+        return self._node.create_subscription(self._type, self.topic, self._hear, **options)
 
     def _hear(self, message: Image | CompressedImage) -> None:
         self._heard = time.monotonic()

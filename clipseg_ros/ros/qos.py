@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 
@@ -21,6 +23,16 @@ def _profile(depth: int, reliable: bool = True, latched: bool = False) -> QoSPro
 OUTPUT = _profile(1)  # what RViz asks for; a best-effort consumer is served too
 QUERY = _profile(10)  # volatile: `ros2 topic pub` offers no more on some distributions
 LATCHED = _profile(1, latched=True)  # late joiners get the last message
+
+
+def overridable(profile: QoSProfile, reliability: bool = True) -> dict[str, QoSProfile | QoSOverridingOptions]:
+    """Arguments of create_publisher and create_subscription: the profile, and that a file of parameters may change it.
+
+    Parameters qos_overrides.<topic>.<publisher or subscription>.{history, depth, reliability}; reliability: False
+    leaves that one out, where the node decides. rclpy writes what they say into the profile that it gets, hence a copy.
+    """
+    policies = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, *([QoSPolicyKind.RELIABILITY] if reliability else [])]
+    return {"qos_profile": copy.copy(profile), "qos_overriding_options": QoSOverridingOptions(policies)}
 
 
 def camera_input(reliable: bool) -> QoSProfile:

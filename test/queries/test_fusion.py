@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from clipseg_ros.masks import LogitMaps
 from clipseg_ros.queries import Query
 from clipseg_ros.queries.fusion import fuse
-from clipseg_ros.segmentation import Prompt, Segmentation
+from clipseg_ros.segmentation import Prompt, Segmentation, Verdict
 
 SEAT = Query(Prompt("seat", threshold=0.4), parts=(Prompt("sofa"), Prompt("chair"), Prompt("stool")))
 CUP = Query(Prompt("cup"))
@@ -55,3 +57,10 @@ def test_a_thing_of_absent_prompts_is_absent() -> None:
 
 def test_queries_of_one_prompt_each_are_left_as_they_are(found: Segmentation) -> None:
     assert fuse(found, [CUP] * 6, found.prompts) is found
+
+
+def test_a_thing_is_as_sure_as_its_surest_prompt_and_dropped_with_its_last(found: Segmentation) -> None:
+    verdicts = (Verdict(0.2, 1), Verdict(0.6), Verdict(0.3, 2), Verdict(0.5), Verdict(0.1, 1), Verdict(0.2, 3))
+    fused = fuse(replace(found, verdicts=verdicts), QUERIES, FACES)
+    assert fused.verdicts == (Verdict(0.6), Verdict(0.5), Verdict(0.2, 3))
+    assert fuse(found, QUERIES, FACES).verdicts == ()

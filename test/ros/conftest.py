@@ -21,7 +21,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-TIMEOUT = 30.0  # s: discovery alone takes up to 3, loading a network up to 15 on a busy machine
+TIMEOUT = 120.0  # s: discovery alone takes up to 3, loading a network up to 40 on a busy machine
 
 
 def _free_domain() -> int:
