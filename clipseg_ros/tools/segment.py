@@ -8,6 +8,8 @@ v_overlay.mp4 and, with --frames, the above of each frame, named v_000000_..., v
 `segment FOLDER --query TEXT --labels-out DIR` makes training data for other models: of each picture `a.jpg` the label
 file DIR/a.png (uint8, 0 background, i for the i-th prompt), and DIR/names.txt, the name of each value from 0 on, a line
 each. Run again, it goes on where it stopped. manifest.json there says what made the labels.
+
+`segment BAG --image-topic TOPIC --query TEXT --out BAG` reads ROS 2 bags: see tools.bags.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 from tqdm import tqdm
 
 from clipseg_ros import engines
 from clipseg_ros.masks import overlay
-from clipseg_ros.queries import MAX_PROMPTS, QuerySet, parse
 from clipseg_ros.segmentation import Prompt, Segmentation
+from clipseg_ros.tools import bags
+from clipseg_ros.tools.found import Found, read_options, read_prompts
 from clipseg_ros.tools.label_files import LabelFiles
 
 SUFFIXES = ".bmp .jpeg .jpg .png .ppm .tif .tiff .webp"
@@ -36,7 +38,7 @@ SUFFIXES = ".bmp .jpeg .jpg .png .ppm .tif .tiff .webp"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     add = parser.add_argument
-    add("input", type=Path, help="a picture, a folder of pictures, or a video")
+    add("input", type=Path, nargs="+", help="a picture, a folder of pictures, a video; or bags, with --image-topic")
     add("--query", required=True, help="prompts separated by `;`, or a JSON list, as on seg_query")
     add("--out", type=Path, help="folder for what is written; made if missing")
     add("--labels-out", type=Path, metavar="DIR", help="folder for label files, as training data; made if missing")
@@ -48,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--opacity", type=float, default=0.5, help="of the colours in overlays, 0 to 1 (default: %(default)s)")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="of the engine; again for more")
     add("--frames", action="store_true", help="of a video, write labels, masks and scores too")
+    bags.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,6 +60,11 @@ def run(args: argparse.Namespace) -> int:
     for name, value, least in (("threshold", args.threshold, 1e-6), ("opacity", args.opacity, 0.0)):
         if value is not None and not least <= value <= 1.0:
             raise ValueError(f"--{name} {value}: expected {'above 0' if least else '0'} to 1")
+    if args.image_topic is not None or any(map(bags.is_bag, args.input)):
+        return bags.run(prompts, args)
+    if len(args.input) > 1:
+        raise ValueError(f"{args.input[1]}: one picture, folder or video at a time; several only of bags")
+    args.input = args.input[0]
     is_video = args.input.is_file() and not is_picture(args.input)
     check_folders(args, is_video)
     pictures = {} if is_video else list_pictures(args.input)
@@ -112,30 +120,6 @@ def unlabelled(pictures: dict[Path, str], labels: LabelFiles) -> dict[Path, str]
     return missing
 
 
-def read_prompts(query: str) -> tuple[Prompt, ...]:
-    """The prompts of --query, at least one. Raises QueryError, ValueError."""
-    queries = QuerySet(MAX_PROMPTS)
-    queries.replace(parse(query))
-    if not queries.prompts:
-        raise ValueError(f"--query {query!r}: no prompt in it; write what to look for, such as 'red mug; chair'")
-    return queries.prompts
-
-
-def read_options(words: Sequence[str]) -> dict[str, object]:
-    """KEY=VALUE words with values read as YAML: keep_aspect=true, extract_layers=[3,7,9]. Raises ValueError."""
-    options = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not key or not equals:
-            raise ValueError(f"--option {word!r}: expected KEY=VALUE")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"--option {word!r}: {text!r} is no YAML value ({error})") from None
-        options[key] = text if isinstance(value, dict) else value  # `{}` stands in a template, and no option is a dict
-    return options
-
-
 def is_picture(path: Path) -> bool:
     """Whether the name is that of a picture."""
     return path.suffix.lower() in SUFFIXES.split()
@@ -153,30 +137,6 @@ def list_pictures(path: Path) -> dict[Path, str]:
         raise FileNotFoundError(f"{path}: no picture in it; expected {SUFFIXES}")
     stems = [file.stem for file in paths]
     return {file: file.stem if stems.count(file.stem) == 1 else file.name.replace(".", "_") for file in paths}
-
-
-class Found:
-    """What was found of each prompt so far: images with a pixel at or above its threshold, and the highest score."""
-
-    def __init__(self, prompts: Sequence[Prompt]) -> None:
-        self.prompts = tuple(prompts)
-        self.images = 0
-        self.hits = np.zeros(len(prompts), int)
-        self.peaks = np.zeros(len(prompts), np.float32)
-
-    def add(self, result: Segmentation, threshold: float | None) -> None:
-        """Count one more image."""
-        self.images += 1
-        self.hits += result.masks(threshold).any(axis=(1, 2))
-        np.maximum(self.peaks, result.scores.max(axis=(1, 2)), out=self.peaks)
-
-    def table(self) -> str:
-        """A row a prompt."""
-        width = max(len("prompt"), *(len(prompt.name) for prompt in self.prompts))
-        rows = [f"{'prompt':{width}}  found in  peak score"]
-        for prompt, hits, peak in zip(self.prompts, self.hits, self.peaks):
-            rows.append(f"{prompt.name:{width}}  {f'{hits} of {self.images}':>8}  {peak:10.3f}")
-        return "\n".join(rows)
 
 
 def segment_pictures(
