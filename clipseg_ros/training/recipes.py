@@ -23,9 +23,9 @@ class Recipe:
     see views_alone object views of view_side pixels a step, from which kinds are learned soonest; then a step sees
     `batch` scenes, of which a share `share` of the patches near objects, since the rest is table, with `phrases`
     captions each, of which a share `absent` does not fit; and `views` object views.
-    Stage `masks`: the towers are frozen, the decoder learns. A step sees mask_batch pictures and `prompts` prompts
-    each, of which a share `absent` is not to be seen, and a share `mixed` mixes its text with a support. The loss is
-    the mask's cross-entropy plus `dice`.
+    Stage `masks`: the towers are frozen, the decoder learns from the first `examples` scenes. A step sees mask_batch
+    pictures and `prompts` prompts each, of which a share `absent` is not to be seen, and a share `mixed` mixes its text
+    with a support. The loss is the mask's cross-entropy plus `dice`.
     Comparisons: `engine` names the decoder (clipseg, clip-deconv, vitseg; vitseg's own vision tower learns kinds and
     colours in place of captions), `groups` the phrases that masks are taught with, None for all.
     """
@@ -64,7 +64,8 @@ class Recipe:
     views_alone: int = 32
     absent: float = 0.4
 
-    masks: Schedule = Schedule(steps=2_500, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
+    examples: int = 7_000
+    masks: Schedule = Schedule(steps=1_600, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
     mask_batch: int = 8
     prompts: int = 4
     mixed: float = 0.25

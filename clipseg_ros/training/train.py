@@ -84,7 +84,7 @@ def _learn_masks(
     device: torch.device,
 ) -> None:
     model, book = student.model, PhraseBook(recipe.groups, masks=True)
-    readings = read(model, pool, recipe, device)
+    readings = read(model, pool[: recipe.examples], recipe, device)
     encoded = words([phrase.text for phrase in book.phrases], padding=True, return_tensors="pt").to(device)
     with torch.inference_mode():
         texts = model.embed_text(encoded["input_ids"], encoded["attention_mask"].sum(1))
