@@ -49,7 +49,7 @@ def seen() -> Stream:
 def test_without_smoothing_the_result_is_the_engines_own(seen: Stream) -> None:
     result = found(-4.0)
     assert seen.smooth(Frame(texture(0), STEP), result, 0.0) is result
-    assert marks(seen.smooth(Frame(texture(0), 2 * STEP), result, 0.9)) == 0.0, "what was before the pause is remembered"
+    assert marks(seen.smooth(Frame(texture(0), 2 * STEP), result, 0.9)) == 0.0  # what was before is forgotten
 
 
 def test_the_first_frame_says_what_the_engine_says() -> None:
@@ -62,7 +62,7 @@ def test_the_first_frame_says_what_the_engine_says() -> None:
 
 def test_noise_of_a_still_picture_falls_as_the_weight_says() -> None:
     rng, stream, results = np.random.default_rng(0), Stream(), []
-    for index in range(60):
+    for index in range(50):
         noisy = found(rng.normal(0, 0.02, GRID))
         results.append(stream.smooth(Frame(texture(0), index * STEP), noisy, 0.8).maps.logits)
     ratio = np.std(results[20:]) / 0.02
@@ -158,7 +158,7 @@ def test_what_is_taken_away_leaves_with_its_pixels(seen: Stream) -> None:
     picture = texture(0)
     picture[60:180, 80:240] = texture(7)[60:180, 80:240]
     mask = seen.smooth(Frame(picture, STEP), found(-4.0), 0.9).mask()
-    assert mask[70:170, 90:230].mean() < 0.1 < 0.9 < mask[:40].mean()
+    assert mask[70:170, 90:230].mean() < 0.2 < 0.95 < mask[:40].mean()  # two pictures are alike here and there
 
 
 def test_a_plain_wall_with_noise_is_no_cut() -> None:
