@@ -24,7 +24,7 @@ from clipseg_ros.ros.parameters import Parameters
 NEEDS_DEPTH = frozenset({"points", "target", "target_size"})  # outputs
 NEEDS_INFO = NEEDS_DEPTH | {"camera_info"}
 PATIENCE = 0.05  # s after an image in which what belongs to it may still come
-SILENCE = 1.0  # s without a message after which nobody waits for the next
+SILENCE = 5.0  # s without a message after which nobody waits for the next
 
 
 class Belongings:
@@ -99,7 +99,7 @@ class _Stream:
         self._settings = settings
         self._subscription = None
         self._reliable = False
-        self._heard = -SILENCE
+        self._heard = 0.0  # by time.monotonic
         self._put_image, self._put_message = pair(settings.sync_slop, Belongings.give)
 
     @property
@@ -122,6 +122,7 @@ class _Stream:
         self._reliable = reliable
         options = qos.overridable(qos.camera_input(reliable), reliability=self._settings.image_qos != "auto")
         self._subscription = self._node.create_subscription(self.kind, self._topic, self._hear, **options)
+        self._heard = time.monotonic()
 
     def leave(self) -> None:
         if self._subscription is not None:

@@ -11,6 +11,7 @@ Publishes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from threading import Lock
 
 from rcl_interfaces.msg import SetParametersResult
@@ -69,6 +70,11 @@ class Questions:
         refused = self._active.refused
         return f"{refused['source']} {refused['text']!r}: {refused['reason']}" if refused else ""
 
+    @property
+    def dropped(self) -> str:
+        """The queries that the engine dropped in the last frame, see ActiveQueries."""
+        return self._active.dropped
+
     def adopt_engine(self, engine: Engine | None) -> None:
         """From now on it checks every query; None: nobody does. Raises PromptError for what is active already."""
         if engine is not None:
@@ -80,6 +86,8 @@ class Questions:
     def change(self, changes: Sequence[Parameter]) -> SetParametersResult:
         """The one way in for every change of parameters, the queries of seg_query included."""
         named = {change.name: change.value for change in changes}
+        if named.keys().isdisjoint(entry.name for entry in fields(self._job.settings)):
+            return SetParametersResult(successful=True)  # rclpy declares qos_overrides.* with each subscription
         try:
             settings = parameter_table.changed(self._job.settings, changes)
             self._adopt(settings, self._asked(settings, named.keys()))

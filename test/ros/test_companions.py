@@ -110,8 +110,9 @@ def test_each_topic_is_asked_for_as_its_publisher_offers_it(bench: Bench) -> Non
     assert [[info.qos_profile.reliability for info in infos] for infos in offers] == [[policy] for policy in expected]
 
 
-def test_an_image_gets_what_has_its_stamp_whichever_came_first(bench: Bench) -> None:
+def test_an_image_gets_what_has_its_stamp_whichever_came_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.listen()
+    monkeypatch.setattr(companions, "PATIENCE", 0.5)
     bench.send(1000)
     before = bench.companions.saw(header(1000))
     after = bench.companions.saw(header(1033))
