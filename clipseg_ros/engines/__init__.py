@@ -17,6 +17,7 @@ ENGINES = {
     "clipseg": "clipseg_ros.engines.clipseg:ClipSegEngine",
     "clip-deconv": "clipseg_ros.engines.baselines:ClipDeconvEngine",
     "vitseg": "clipseg_ros.engines.baselines:ViTSegEngine",
+    "car": "clipseg_ros.engines.car:CarEngine",
 }
 
 
@@ -47,15 +48,17 @@ def create(name: str, weights: str, device: str = "auto", precision: str = "auto
     """Load an engine.
 
     name: a key of ENGINES. weights: see models.hub. device: auto, cpu, cuda or cuda:N. precision: auto (fp16 on
-    CUDA, else fp32), fp32, fp16 or bf16. options: keyword arguments of the engine's class, checked by name.
+    CUDA, else fp32), fp32, fp16 or bf16. options: keyword arguments of the engine's class, checked by name; a class
+    that takes any checks their names itself.
     Raises ValueError (unknown name, option or value), WeightsError, DeviceError.
     """
     if name not in ENGINES:
         raise ValueError(f"engine {name!r}: expected one of {', '.join(ENGINES)}")
     module, kind = ENGINES[name].split(":")
     engine = getattr(import_module(module), kind)
-    known = [p.name for p in inspect.signature(engine).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = inspect.signature(engine).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     unknown = sorted(set(options) - set(known))
-    if unknown:
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
         raise ValueError(f"option {unknown[0]!r} of engine {name}: expected one of {', '.join(known)}")
     return engine(weights, device, precision, **options)

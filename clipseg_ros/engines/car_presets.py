@@ -47,6 +47,7 @@ ADE: Options = {
 }
 
 PRESETS: dict[str, Options] = {
+    "robot": {"numerics": "recommended"},
     "demo": {"numerics": "recommended"},
     "voc": {
         **SEMANTIC, "mask_threshold": 0.4, "confidence_threshold": 0.6, "box_threshold": 0.4,
@@ -82,7 +83,7 @@ PRESETS: dict[str, Options] = {
 }
 """Options by the preset's name, its numerics among them. Proposals are of CLIP ViT-B/16 in all; the classifier is
 ViT-L/14 (224 px) in the semantic ones and gres, ViT-B/16 in refcoco, refcoco+ and refcocog."""
-DEFAULT_PRESET = "demo"
+DEFAULT_PRESET = "robot"
 
 
 def option_names() -> tuple[str, ...]:

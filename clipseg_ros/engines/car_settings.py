@@ -78,6 +78,9 @@ class CarSettings:
     distractors: bool = option(
         True, "background words are texts of the classifier too, so that a single query can be rejected"
     )
+    distractor_words: tuple[str, ...] = option(
+        (), "further texts of the classifier alone, such as other objects; a query's own words are left out"
+    )
     classifier_fit: str = option(
         "squash", "squash: the whole picture; centre_crop: its middle square (B1)", choices=("squash", "centre_crop")
     )

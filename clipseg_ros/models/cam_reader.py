@@ -17,6 +17,8 @@ from torch import nn
 
 from clipseg_ros.models.clip import CLIP, Look
 
+BACKWARD_FLOATS = 2**24  # in the feed-forward layer, of the texts whose gradients are taken at once: 64 MiB
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -64,8 +66,10 @@ class CamReader(nn.Module):
             unit = feature.detach() / length
             behind = self._scale * background @ unit
             rows = torch.cat([texts, (behind.softmax(dim=0) @ background)[None], unit[None]])
-            gradients = torch.autograd.grad(feature, mixed, rows, is_grads_batched=True)[0]
-            gradients = attention.back(gradients) / len(mixed)
+            gradients = torch.cat([
+                attention.back(torch.autograd.grad(feature, mixed, part, retain_graph=True, is_grads_batched=True)[0])
+                for part in rows.split(max(1, BACKWARD_FLOATS // (len(mixed) * self.block.mlp.fc1.out_features)))
+            ]) / len(mixed)
         along = rows[:-1] @ unit
         slopes = self._scale / length * (gradients[:-1] - along[:, None] * gradients[-1])
         logits = torch.cat([self._scale * texts @ unit, behind.logsumexp(dim=0)[None]])

@@ -49,6 +49,7 @@ class CLIP(nn.Module):
         self.patch_size: int = vision.patch_size
         self.side: int = vision.image_size
         self.longest_text: int = network.config.text_config.max_position_embeddings
+        self.vector_size: int = network.config.projection_dim
         self.logit_scale = float(network.logit_scale.detach().float().exp())
         self._round_positions = round_positions
         self._positions: OrderedDict[tuple[int, int], torch.Tensor] = OrderedDict()

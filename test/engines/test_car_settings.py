@@ -40,8 +40,8 @@ def test_a_preset_is_the_authors_configuration(name: str) -> None:
     assert made.score == ("softmax" if made.mode == "referring" else "double-softmax")
 
 
-def test_presets_are_the_published_ones_and_the_demo() -> None:
-    assert set(PRESETS) == {*PUBLISHED, "demo"} and DEFAULT_PRESET == "demo"
+def test_presets_are_the_published_ones_the_demo_and_the_robot() -> None:
+    assert set(PRESETS) == {*PUBLISHED, "demo", "robot"} and DEFAULT_PRESET == "robot"
 
 
 @pytest.mark.parametrize(("name", "row"), [("voc", "2"), ("coco", "4")])
@@ -52,9 +52,9 @@ def test_voc_and_coco_take_the_best_thresholds_of_table_5(name: str, row: str) -
     assert found == tuple(values[f"{name.upper()} {letter}"] for letter in ("eta", "theta", "lambda"))
 
 
-def test_the_demo_can_reject_a_single_query_and_shows_the_whole_picture() -> None:
+def test_a_robot_can_reject_a_single_query_and_shows_the_whole_picture() -> None:
     made = settings({})
-    assert made == settings({"preset": "demo"})
+    assert made == settings({"preset": "robot"})
     assert made.distractors and made.when_empty == "none" and made.classifier_fit == "squash"
     assert not made.skip_last_block and made.score == "softmax" and not made.clamp_boxes
 
@@ -89,8 +89,8 @@ def test_every_option_says_what_it_means() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "pascal"}, "preset 'pascal': expected one of demo, voc"),
-        ({"preset": ["voc"]}, r"preset \['voc'\]: expected one of demo"),
+        ({"preset": "pascal"}, "preset 'pascal': expected one of robot, demo, voc"),
+        ({"preset": ["voc"]}, r"preset \['voc'\]: expected one of robot"),
         ({"numerics": "paper"}, "numerics 'paper': expected one of recommended, reference"),
         ({"theta": 0.3}, "option 'theta' of engine car: expected one of preset, numerics, mode"),
         ({"mode": "video"}, "mode 'video': expected one of semantic, referring"),
