@@ -30,8 +30,8 @@ class DenseCrf:
     """The numbers of CLIP as RNN's code: Potts potentials, deviations in pixels and in steps of 8-bit colour.
 
     smooth: neighbours agree, whatever their colours. edge: pixels of similar colour agree. scale in (0, 1]: the side
-    of the grid that is computed over the image's, to which edge_deviation shrinks; a guided filter brings the result
-    back to full size. Half the side is about a quarter of the cost. Raises ValueError.
+    of the grid that is computed over the image's, to which the deviations in pixels shrink; a guided filter brings
+    the result back to full size. Half the side is about a third of the cost. Raises ValueError.
     """
 
     iterations: int = 10
@@ -125,8 +125,9 @@ def _marginals(image: np.ndarray, probabilities: np.ndarray, settings: DenseCrf)
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     given = [_resized(maps, (height, width), cv2.INTER_AREA) for maps in probabilities]
     given = np.array(given, np.float32).reshape(-1, probabilities.shape[1], height, width)
-    pixels = dataclasses.replace(settings, edge_deviation=settings.edge_deviation * settings.scale)
-    found = [guided_upsampling(image, small, maps) for maps in mean_field(small, given, pixels)]
+    deviations = (settings.smooth_deviation * settings.scale, settings.edge_deviation * settings.scale)
+    shrunk = dataclasses.replace(settings, smooth_deviation=deviations[0], edge_deviation=deviations[1])
+    found = [guided_upsampling(image, small, maps) for maps in mean_field(small, given, shrunk)]
     return np.array(found, np.float32).reshape(probabilities.shape)
 
 

@@ -72,11 +72,16 @@ class PromptedFrame:
         if not mask.any():
             return self._image.copy()
         names = self._prompt.names
-        left, right, top, bottom = object_box(mask, self._prompt.context if "crop" in names else 0.0)
-        shown = np.where(mask[..., None], self._image, self._outside)
-        side = max(bottom - top, right - left) if "crop" in names else min(mask.shape)
-        _outline(shown, mask, names, self._prompt.thickness or max(1, round(2 * side / CLIP_SIDE)))
-        return _squared(shown[top:bottom, left:right]) if "crop" in names else shown
+        shown = cv2.copyTo(self._image, mask.astype(np.uint8), self._outside.copy())
+        if "crop" not in names:
+            _outline(shown, mask, names, self._thickness(min(mask.shape)))
+            return shown
+        left, right, top, bottom = object_box(mask, self._prompt.context)
+        _outline(shown, mask, names, self._thickness(max(bottom - top, right - left)))
+        return _squared(shown[top:bottom, left:right])
+
+    def _thickness(self, side: int) -> int:
+        return self._prompt.thickness or max(1, round(2 * side / CLIP_SIDE))
 
 
 def _outside(image: np.ndarray, prompt: MaskPrompt) -> np.ndarray:
@@ -92,15 +97,16 @@ def _outside(image: np.ndarray, prompt: MaskPrompt) -> np.ndarray:
 
 def _outline(image: np.ndarray, mask: np.ndarray, names: tuple[str, ...], thickness: int) -> None:
     """Draw the outlines among `names` into image."""
-    left, right, top, bottom = object_box(mask, 0.0)
-    rows, columns = np.nonzero(mask)
-    x, y = int(columns.mean()), int(rows.mean())
-    half_width, half_height = (right - left) // 2, (bottom - top) // 2
-    if "circle" in names:
-        cv2.ellipse(image, (x, y), (half_width, half_height), 0, 0, 360, RED, thickness)
-    if "rectangle" in names:
-        corner, opposite = (x - half_width, y - half_height), (x + half_width, y + half_height)
-        cv2.rectangle(image, corner, opposite, RED, thickness)
+    if "circle" in names or "rectangle" in names:
+        left, right, top, bottom = object_box(mask, 0.0)
+        moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+        x, y = int(moments["m10"] / moments["m00"]), int(moments["m01"] / moments["m00"])
+        half_width, half_height = (right - left) // 2, (bottom - top) // 2
+        if "circle" in names:
+            cv2.ellipse(image, (x, y), (half_width, half_height), 0, 0, 360, RED, thickness)
+        if "rectangle" in names:
+            corner, opposite = (x - half_width, y - half_height), (x + half_width, y + half_height)
+            cv2.rectangle(image, corner, opposite, RED, thickness)
     if "contour" in names:
         filled = binary_fill_holes(mask).astype(np.uint8)
         contours, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
