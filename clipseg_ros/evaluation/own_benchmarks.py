@@ -37,8 +37,36 @@ class Tabletop:
         return Outcome(tuple(rows), notes=notes, samples=len(seeds), available=len(tabletop.TESTS))
 
 
+@dataclass(frozen=True)
+class TabletopVideo:
+    """A moving camera over rendered scenes, without and with smoothing, at the engine's threshold or the user's."""
+
+    def run(self, job: Job) -> Outcome | None:
+        """Rank 0 does all."""
+        if job.rank:
+            return None
+        from clipseg_ros.evaluation import flicker
+
+        engine = job.create({})
+        seeds = flicker.TESTS[: job.limit]
+        tallies = flicker.measure(engine, seeds, threshold=job.threshold)
+        engine.close()
+        rows = []
+        for (speed, smoothing), tally in tallies.items():
+            plain = tallies[speed, 0.0]
+            fall = 1.0 - tally.flicker / plain.flicker if plain.flicker else float("nan")
+            values = {"flicker": tally.flicker, "fall": fall, "IoU": tally.iou, "loss": plain.iou - tally.iou}
+            rows.append(Row(f"{speed}, smoothing {smoothing:g}", values))
+        notes = (
+            "flicker: stable surface points that change their label, of all of them, in a second; fall: of it",
+            "IoU: of pixels of the labels summed over prompts, pictures and scenes; loss: of it",
+        )
+        return Outcome(tuple(rows), notes=notes, samples=len(seeds), available=len(flicker.TESTS))
+
+
 ENTRIES = (
     Benchmark("tabletop", "rendered tabletop scenes that training never saw, 320x240", Tabletop()),
+    Benchmark("tabletop-video", "a camera moving over rendered scenes, 640x480, 10 Hz, 2 s a scene", TabletopVideo()),
     Benchmark(
         name="phrasecut",
         title="PhraseCut test, bare phrases, compared at each image's own size",
