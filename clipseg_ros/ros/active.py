@@ -48,6 +48,12 @@ class ActiveQueries:
         """The last query, where it was refused: source, text and reason."""
         return self._message["refused"]
 
+    @property
+    def dropped(self) -> str:
+        """What the engine dropped in the last frame, with the step and how sure it was of it: `mug (step 1, 0.12)`."""
+        gone = [query for query in self._message["queries"] if query.get("dropped_at") is not None]
+        return ", ".join(f"{query['label']} (step {query['dropped_at']}, {query['confidence']:.2f})" for query in gone)
+
     def accept(self, entries: Sequence[Entry], prompts: Sequence[Prompt], unknown_words: Words) -> None:
         """These are active from now on; prompts: those of entries with the threshold that counts."""
         queries = [_told(entry, prompt, unknown_words) for entry, prompt in zip(entries, prompts)]

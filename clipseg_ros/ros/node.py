@@ -52,6 +52,7 @@ class SegmentNode(LifecycleNode):
     def __init__(self) -> None:
         super().__init__("segment")
         self._engine: engines.Engine | None = None
+        self._segmenter: Segmenter | None = None
         self._worker: Worker[Arrival] | None = None
         self._enabled = True
         self._ports: tuple[CameraPort, ...] = ()
@@ -65,6 +66,7 @@ class SegmentNode(LifecycleNode):
         self.create_timer(1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.create_timer(TICK, self._on_tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
         process.answer_impossible_transitions(self)
+        process.answer_malformed_parameters(self)
 
     @property
     def settings(self) -> Parameters:
@@ -141,8 +143,8 @@ class SegmentNode(LifecycleNode):
         return self.on_shutdown(state)
 
     def _forget_engine(self) -> None:
+        self._questions.adopt_engine(None)
         if self._engine is not None:
-            self._questions.adopt_engine(None)
             self._engine.close()
         self._engine = self._segmenter = None
 
@@ -172,6 +174,7 @@ class SegmentNode(LifecycleNode):
                 "weights": self.settings.weights,
                 "device": "" if self._engine is None else self._engine.device,
                 "queries": str(len(self._questions.job.entries)),
+                "dropped queries": self._questions.dropped,
                 "listened to": ", ".join(sorted(port.outputs.wanted())),
             }
             name = f"{self.get_fully_qualified_name()}: {port.name or 'segmentation'}"

@@ -7,7 +7,7 @@ A whole number is taken where a fraction or a text is expected and one text wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import Field, field, fields, replace
 from typing import TypeVar
 
@@ -27,12 +27,11 @@ def param(
     default: T,
     description: str,
     span: tuple[float, float] | None = None,
-    choices: Iterable[str] | None = None,
+    choices: Collection[str] | None = None,
     fixed: bool = False,
 ) -> T:
-    """A field of a table. span: inclusive; fixed: not to be changed while the node runs."""
-    words = None if choices is None else tuple(choices)
-    return field(default=default, metadata=dict(description=description, span=span, choices=words, fixed=fixed))
+    """A field of a table. span: inclusive; choices: looked at when a value comes; fixed: not while the node runs."""
+    return field(default=default, metadata=dict(description=description, span=span, choices=choices, fixed=fixed))
 
 
 def declare(node: Node, table: type[Table]) -> Table:

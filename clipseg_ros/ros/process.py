@@ -14,6 +14,8 @@ from typing import Protocol, TypeVar
 
 import rclpy
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -115,6 +117,35 @@ def answer_impossible_transitions(node: LifecycleNode) -> None:
             return response
 
     service.callback = guarded
+
+
+def answer_malformed_parameters(node: Node) -> None:
+    """Let a request with a value of no known type fail, where rclpy would end the process."""
+    services = {service.srv_type: service for service in node.services}
+    one_by_one, at_once = services[SetParameters].callback, services[SetParametersAtomically].callback
+
+    def set_each(request: SetParameters.Request, response: SetParameters.Response) -> SetParameters.Response:
+        for parameter in request.parameters:
+            try:
+                one_by_one(SetParameters.Request(parameters=[parameter]), response)
+            except ValueError as error:
+                response.results.append(_refused(parameter.name, error))
+        return response
+
+    def set_all(
+        request: SetParametersAtomically.Request, response: SetParametersAtomically.Response
+    ) -> SetParametersAtomically.Response:
+        try:
+            return at_once(request, response)
+        except ValueError as error:
+            response.result = _refused(", ".join(parameter.name for parameter in request.parameters), error)
+            return response
+
+    services[SetParameters].callback, services[SetParametersAtomically].callback = set_each, set_all
+
+
+def _refused(name: str, error: ValueError) -> SetParametersResult:
+    return SetParametersResult(successful=False, reason=f"{name}: {error}")
 
 
 class LogToNode(logging.Handler):

@@ -28,7 +28,7 @@ from clipseg_ros.ros.conversions import BadImage
 from clipseg_ros.ros.job import Job
 from clipseg_ros.ros.parameters import Parameters
 from clipseg_ros.ros.support_input import SupportInput, support_from_ros
-from clipseg_ros.segmentation import Prompt, PromptError, Segmentation, Support
+from clipseg_ros.segmentation import Prompt, PromptError, Support, Verdict
 
 QUERY, AFFORDANCE, SUPPORT = SOURCES
 REFUSALS = (QueryError, PromptError, BadImage)
@@ -104,9 +104,9 @@ class Questions:
         """Whether the active queries are still those of the job; hold `announced` and publish what it found."""
         return job.entries is self._set.entries
 
-    def answer(self, camera: str, stamp_ns: int, result: Segmentation) -> None:
+    def answer(self, camera: str, stamp_ns: int, present: Sequence[bool], verdicts: Sequence[Verdict]) -> None:
         """A frame's results were published; to be called while holding `announced`."""
-        self._active.answer(camera, stamp_ns, result.present, result.verdicts)
+        self._active.answer(camera, stamp_ns, present, verdicts)
 
     def close(self, job: Job) -> None:
         """Results of this job were published: what it asked once is done."""

@@ -81,7 +81,7 @@ class Segmenter:
         port, counters = arrival.port, arrival.port.diagnostics.counters
         result = job.fused(port.stream.smooth(frame, found, job.settings.smoothing))
         answer = Answer(frame, result, job.entries, job.settings, arrival.belongings)
-        told = False
+        present, told = result.present, False  # present is computed here, not while others wait for the lock
         for messages in port.outputs.messages(answer):
             with self._questions.announced:
                 if not self._questions.is_current(job):
@@ -89,7 +89,7 @@ class Segmenter:
                     return told
                 port.outputs.publish(messages)
                 if not told:
-                    self._questions.answer(port.name, frame.stamp_ns, result)
+                    self._questions.answer(port.name, frame.stamp_ns, present, result.verdicts)
             counters.segmented += not told
             told = True
         return told

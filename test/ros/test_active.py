@@ -105,6 +105,14 @@ def test_an_engine_s_verdict_is_told_and_a_new_drop_is_news(told: list[dict], qu
     assert len(told) == count
 
 
+def test_what_was_dropped_is_said_with_its_step(queries: ActiveQueries) -> None:
+    assert queries.dropped == ""
+    queries.answer("", 1, (True, False), (Verdict(0.9), Verdict(0.123, dropped_at=2)))
+    assert queries.dropped == "dog (step 2, 0.12)"
+    queries.answer("", 2, (True, True), (Verdict(0.9), Verdict(0.5)))
+    assert queries.dropped == ""
+
+
 def test_a_query_asked_once_is_told_with_its_answer_when_it_is_gone(told: list[dict], queries: ActiveQueries) -> None:
     queries.answer("", 7, (True, False))
     queries.close(ENTRIES[:1])

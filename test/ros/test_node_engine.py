@@ -25,7 +25,7 @@ class Moody:
     device, threshold = "cpu", 0.5
 
     def __init__(self, weights, device, precision, *, mood=""):
-        self.mood, self.calls = mood, 0
+        self.mood, self.calls = mood, -1  # the first is to warm up
         if mood == "unborn":
             raise KeyError("no birth")
 
@@ -35,13 +35,14 @@ class Moody:
     def unknown_words(self, text):
         return ()
 
-    def segment(self, image, prompts):
+    def segment_batch(self, images, prompts):
         self.calls += 1
-        if self.mood == "full" and self.calls <= 3:
+        if self.mood == "full" and 1 <= self.calls <= 3:
             raise RuntimeError("out of memory")
-        if self.mood == "wrong":
+        if self.mood == "wrong" and self.calls:
             raise KeyError("a bug")
-        return Segmentation(tuple(prompts), LogitMaps(np.ones((len(prompts), 2, 2), np.float32), image.shape[:2]), 0.5)
+        maps = [LogitMaps(np.ones((len(prompts), 2, 2), np.float32), image.shape[:2]) for image in images]
+        return [Segmentation(tuple(prompts), one, 0.5) for one in maps]
 
 engines.ENGINES["moody"] = "__main__:Moody"
 from clipseg_ros.ros.node import main
@@ -56,7 +57,11 @@ def start(ros, mood: str):
 
 def camera(ros):
     image = np.zeros((4, 6, 3), np.uint8)
-    return ros.repeat(Image, "/image", qos.OUTPUT, 20.0, lambda: conversions.image_to_ros(image, "rgb8", Frame(image)))
+
+    def make() -> Image:
+        return conversions.image_to_ros(image, "rgb8", Frame(image, ros.node.get_clock().now().nanoseconds))
+
+    return ros.repeat(Image, "/image", qos.OUTPUT, 20.0, make)
 
 
 def failures(report: DiagnosticArray) -> int:

@@ -1,141 +1,159 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running node, in its own process, spoken to over DDS. Its network marks what is brighter than grey."""
+"""The node in this process, around an engine without a network that marks what is brighter than grey."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from signal import SIGINT
+import sys
+import time
+from collections.abc import Callable, Iterator
+from threading import Event
+from types import ModuleType
 
 import numpy as np
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from clipseg_ros.engines import ENGINES
+from clipseg_ros.masks import LogitMaps
 from clipseg_ros.ros import conversions, qos
-from clipseg_ros.segmentation import Frame
+from clipseg_ros.segmentation import Frame, Segmentation
 
-VOCABULARY = ["a", "cat", "dog", "bird", "red", "something", "to", "ride", "on", "horse", "pony", "motorcycle"]
-DTYPES = {"mono8": (np.uint8, ()), "rgb8": (np.uint8, (3,)), "32FC1": (np.float32, ())}
+TIMEOUT = 60.0  # s
 
 
-class Bench:
-    """The running node and the hands to play with it."""
+class BrightEngine:
+    """Finds every prompt where the image is brighter than grey. `gate` holds its calls; `error` is raised by them."""
 
-    RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-    BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    SHAPE = np.s_[8:24, 40:56]
-    DARK, BRIGHT = 20, 250
+    threshold, device = 0.5, "cpu"
 
-    def __init__(self, ros, process) -> None:
-        self.ros, self.process = ros, process
-        self.seen = ros.collect(String, "/segment/active_queries", qos.LATCHED)
-        self._reports = ros.collect(DiagnosticArray, "/diagnostics", qos.QUERY)
-        topics = ("seg_query", "seg_affordance")
-        self._queries = {topic: ros.node.create_publisher(String, f"/{topic}", qos.QUERY) for topic in topics}
-        ros.spin_until(
-            lambda: self.seen and all(each.get_subscription_count() for each in self._queries.values()), "the node"
-        )
+    def __init__(self, weights: str, device: str, precision: str) -> None:
+        self.batches: list[list[tuple[int, int]]] = []  # sizes of the images of each call
+        self.gate, self.error, self.closed = Event(), None, False
+        self.gate.set()
+        if weights == "cold":
+            self.error = RuntimeError("out of memory")
 
-    @classmethod
-    def picture(
-        cls, height: int = 48, width: int = 64, shape: tuple[slice, slice] = SHAPE, level: int = BRIGHT
-    ) -> np.ndarray:
-        image = np.full((height, width, 3), cls.DARK, np.uint8)
-        image[shape] = level
-        return image
+    def check(self, prompts) -> None:
+        pass
 
-    @staticmethod
-    def array(message: Image) -> np.ndarray:
-        dtype, channels = DTYPES[message.encoding]
-        return np.frombuffer(message.data, dtype).reshape(message.height, message.width, *channels)
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        return ()
+
+    def segment_batch(self, images, prompts) -> list[Segmentation]:
+        self.batches.append([image.shape[:2] for image in images])
+        assert self.gate.wait(TIMEOUT)
+        if self.error is not None:
+            raise self.error
+        planes = [np.where(image.mean(axis=2) > 128.0, np.float32(9.0), np.float32(-9.0)) for image in images]
+        stacks = [LogitMaps(np.repeat(plane[None], len(prompts), axis=0), plane.shape) for plane in planes]
+        return [Segmentation(tuple(prompts), maps, self.threshold) for maps in stacks]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Inside:
+    """A node `segment` in this process around a BrightEngine, and another node that is its cameras and listeners."""
+
+    def __init__(self, domain: int, spin_until: Callable[..., object], settings: dict[str, object]) -> None:
+        from clipseg_ros.ros.node import SegmentNode
+
+        given = {"engine": "bright", "weights": "none", **settings}
+        args = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
+        rclpy.init(args=["--ros-args", *args], domain_id=domain)
+        self._spin_until = spin_until
+        self.segment = SegmentNode()
+        self.node = Node("other", use_global_arguments=False)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.segment)
+        self._executor.add_node(self.node)
+        self.reports: list[DiagnosticArray] = []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.reports.append, qos.QUERY)
+        self._told: list[String] = []
+        self.node.create_subscription(String, "/segment/active_queries", self._told.append, qos.LATCHED)
+        self._publishers: dict[str, object] = {}
+
+    @property
+    def engine(self) -> BrightEngine:
+        return self.segment._engine
 
     @property
     def active(self) -> dict:
-        return json.loads(self.seen[-1].data)
+        return json.loads(self._told[-1].data)
 
-    @property
-    def texts(self) -> list[str]:
-        return [query["text"] for query in self.active["queries"]]
+    def until(self, condition: Callable[[], object], what: str) -> object:
+        return self._spin_until(self.node, condition, what)
 
-    def send(self, text: str, topic: str = "seg_query") -> None:
-        self._queries[topic].publish(String(data=text))
+    def spin_for(self, seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            self._executor.spin_once(timeout_sec=0.02)
 
-    def query(self, text: str, *texts: str, topic: str = "seg_query") -> dict:
-        """What is active once the node has these texts, of all sources."""
-        self.send(text, topic)
-        self.ros.spin_until(lambda: self.texts == list(texts or [text] if text else []), f"the answer to {text!r}")
-        return self.active
+    def set(self, name: str, value: object) -> None:
+        (result,) = self.segment.set_parameters([Parameter(name, value=value)])
+        assert result.successful, result.reason
 
-    def refusal(self, text: str, topic: str = "seg_query") -> str:
-        self.send(text, topic)
-        self.ros.spin_until(lambda: self.active["refused"] and self.active["refused"]["text"] == text, "the refusal")
-        assert self.active["refused"]["source"] == topic
-        return self.active["refused"]["reason"]
+    def listen(self, topic: str) -> list[Image]:
+        messages: list[Image] = []
+        self.node.create_subscription(Image, topic, messages.append, qos.QUERY)  # every one, however fast
+        self.until(lambda: self.node.count_publishers(topic), f"a publisher of {topic}")
+        return messages
 
-    def set(self, name: str, value: object):
-        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        return self.ros.call(SetParameters, "/segment/set_parameters", request).results[0]
+    def deafen(self, topic: str) -> None:
+        """Nobody listens to the topic any more."""
+        for subscription in [each for each in self.node.subscriptions if each.topic_name == topic]:
+            self.node.destroy_subscription(subscription)
 
-    def report(self, place: int = 0) -> dict[str, str]:
-        """The next diagnosis, of the camera at this place."""
-        count = len(self._reports)
-        self.ros.spin_until(lambda: len(self._reports) > count, "a diagnosis")
-        status = self._reports[-1].status[place]
+    def hears(self, topic: str) -> bool:
+        """Whether the node listens to a camera's topic."""
+        return bool(self.node.count_subscribers(topic))
+
+    def show(self, topic: str, stamp_ns: int, size: tuple[int, int] = (4, 6), level: int = 250) -> None:
+        """A camera's picture of one level."""
+        image = np.full((*size, 3), level, np.uint8)
+        if topic not in self._publishers:
+            self._publishers[topic] = self.node.create_publisher(Image, topic, qos.OUTPUT)
+        self.until(self._publishers[topic].get_subscription_count, f"a subscription of {topic}")
+        self._publishers[topic].publish(conversions.image_to_ros(image, "rgb8", Frame(image, stamp_ns, topic)))
+
+    def report(self, place: int = 0) -> dict[str, object]:
+        """The diagnosis after the next, of the camera at this place: of a whole second from now on."""
+        count = len(self.reports) + 2
+        self.until(lambda: len(self.reports) >= count, "a diagnosis")
+        status = self.reports[-1].status[place]
         words = {"name": status.name, "level": status.level, "message": status.message}
         return {**words, **{pair.key: pair.value for pair in status.values}}
 
-    def camera(self, image: np.ndarray, profile: QoSProfile = RELIABLE, rate: float = 20.0, topic: str = "/image"):
-        def make() -> Image:
-            frame = Frame(image, self.ros.node.get_clock().now().nanoseconds, "optical")
-            return conversions.image_to_ros(image, "rgb8", frame)
-
-        return self.ros.repeat(Image, topic, profile, rate, make)
-
-    def listen(self, topic: str = "mask"):
-        return self.ros.listen(Image, f"/segment/{topic}", qos.OUTPUT)
-
-    def next_of(self, messages: list, count: int = 1) -> Image:
-        """The newest after `count` more came: the first may still show what was before."""
-        wanted = len(messages) + count
-        self.ros.spin_until(lambda: len(messages) >= wanted, "an image of the node")
-        return messages[-1]
-
-    def clear(self) -> None:
-        """Neither a query nor an affordance is left."""
-        self.send("", "seg_affordance")
-        self.send("")
-        self.ros.spin_until(lambda: not self.texts, "an empty set")
-
-
-@pytest.fixture(scope="module")
-def settings() -> dict[str, object]:
-    """Parameters of the node of a test file, by name; a file may have its own."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def running(
-    shared_ros, bright_weights: Path, tmp_path_factory: pytest.TempPathFactory, settings: dict[str, object]
-) -> Iterator[Bench]:
-    folder = shutil.copytree(bright_weights, tmp_path_factory.mktemp("known") / "weights")
-    (folder / "clipseg_ros.json").write_text(json.dumps({"vocabulary": VOCABULARY, "threshold": 0.5}))
-    given = {"weights": folder, "engine_options": "side=128", "max_queries": 4, "device": "cpu", **settings}
-    args = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
-    process = shared_ros.start("-m", "clipseg_ros.ros.node", "--ros-args", *args)
-    process.wait_for("active: images from")
-    yield Bench(shared_ros, process)
-    process.send(SIGINT)
-    assert process.wait() == 0 and "Traceback" not in process.text, process.text
+    def close(self) -> None:
+        self.segment.stop()
+        self._executor.shutdown()
+        self.segment.destroy_node()
+        self.node.destroy_node()
+        rclpy.try_shutdown()
 
 
 @pytest.fixture
-def bench(running: Bench) -> Bench:
-    running.clear()
-    return running
+def enter(
+    ros_domain: int, spin_until: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Inside]]:
+    """enter(name=value, ...) is a node with these parameters."""
+    module = ModuleType("bright_engine")
+    module.BrightEngine = BrightEngine
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(ENGINES, "bright", "bright_engine:BrightEngine")
+    entered: list[Inside] = []
+
+    def make(**settings: object) -> Inside:
+        entered.append(Inside(ros_domain, spin_until, settings))
+        return entered[-1]
+
+    yield make
+    for inside in entered:
+        inside.close()
