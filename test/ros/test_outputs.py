@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -194,7 +195,25 @@ def test_depth_that_does_not_fit_is_told_of_and_the_rest_is_published(bench: Ben
     assert "no points, no target: depth of 2x2 pixels for an image of 60x40" in capfd.readouterr().err
 
 
-@pytest.mark.skipif(not vision.INSTALLED, reason="vision_msgs comes with a ROS 2 installation, not from PyPI")
+def test_an_image_that_outgrows_the_shared_memory_is_warned_of_once(
+    ros, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd
+) -> None:
+    (tmp_path / "profiles.xml").write_text("<profiles><segment_size>9000</segment_size></profiles>")
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(tmp_path / "profiles.xml"))
+    bench = Bench(ros)
+    bench.hear("mask")
+    bench.publish(answer())
+    assert "outgrows" not in capfd.readouterr().err
+    bench.hear("scores")
+    for _ in range(3):
+        bench.publish(answer())
+    told = capfd.readouterr().err
+    assert told.count("outgrows") == 1
+    assert "19200 bytes on /segment/scores outgrows the shared-memory segment of 9000 bytes" in told
+    bench.node.destroy_node()
+
+
+@pytest.mark.skipif(not vision.INSTALLED, reason="vision_msgs is no wheel of PyPI")
 def test_label_info_comes_first_once_and_for_late_listeners(bench: Bench) -> None:
     assert "label_info" == next(iter(next(bench.outputs.messages(answer()))))
     for _ in range(3):
@@ -207,7 +226,7 @@ def test_label_info_comes_first_once_and_for_late_listeners(bench: Bench) -> Non
     assert [info.threshold for info in late] == [0.5, 0.75]
 
 
-@pytest.mark.skipif(not vision.INSTALLED, reason="vision_msgs comes with a ROS 2 installation, not from PyPI")
+@pytest.mark.skipif(not vision.INSTALLED, reason="vision_msgs is no wheel of PyPI")
 def test_detections_are_published_for_each_prompt(bench: Bench) -> None:
     heard = bench.ros.collect(vision.Detection2DArray, "/segment/detections", qos.OUTPUT)
     bench.ros.spin_until(lambda: "detections" in bench.outputs.wanted(), "the listener")

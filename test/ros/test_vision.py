@@ -12,7 +12,7 @@ from clipseg_ros.ros import vision
 from clipseg_ros.ros.conversions import header_of
 from clipseg_ros.segmentation import Frame, Prompt, Support
 
-pytestmark = pytest.mark.skipif(not vision.INSTALLED, reason="vision_msgs comes with a ROS 2 installation, not from PyPI")
+pytestmark = pytest.mark.skipif(not vision.INSTALLED, reason="vision_msgs is no wheel of PyPI")
 FRAME = Frame(np.zeros((2, 3, 3), np.uint8), 7_000_000_005, "optical")
 MUG = Entry(200, Query(Prompt("red mug", label="mug")))
 EXAMPLE = Entry(254, Query(Prompt(support=Support(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2), bool)))))
