@@ -50,12 +50,16 @@ setup(
             f"ros-jazzy-rclpy[fastrtps]==7.1.6; {WHEELS}",
             f"ros-jazzy-sensor-msgs==5.3.6; {WHEELS}",
             f"ros-jazzy-std-msgs==5.3.6; {WHEELS}",
+            f"ros-jazzy-std-srvs==5.3.6; {WHEELS}",
+            f"ros-jazzy-geometry-msgs==5.3.6; {WHEELS}",
             f"ros-jazzy-diagnostic-msgs==5.3.6; {WHEELS}",
         ],
         "scenes": ["embreex"],
         "crf": ["pydensecrf2==1.1"],
+        "bags": ["rosbags"],
+        "ray": ["ray"],  # spreads bags over a cluster
         # colcon is in the same environment as rclpy because the scripts that it writes run under its own Python.
-        "test": ["pytest", "pytest-timeout", "colcon-common-extensions"],
+        "test": ["pytest", "pytest-timeout", "colcon-common-extensions", "rosbags"],
     },
     entry_points={
         "console_scripts": [

@@ -27,7 +27,7 @@ ROOMS = {
     "models": {"masks", "segmentation"},
     "engines": {"crf", "masks", "models", "segmentation"},
     "datasets": {"masks", "segmentation"},
-    "evaluation": {"datasets", "engines", "masks", "models", "segmentation"},
+    "evaluation": {"datasets", "engines", "masks", "models", "segmentation", "video"},
     "training": {"datasets", "engines", "evaluation", "masks", "models", "segmentation"},
     "ros": {"encodings", "engines", "masks", "queries", "segmentation", "surfaces", "video"},
 }
