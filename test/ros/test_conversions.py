@@ -14,7 +14,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clipseg_ros.encodings import ENCODINGS
-from clipseg_ros.ros.conversions import BadImage, UnsupportedEncoding, frame_from_ros, image_to_ros
+from clipseg_ros.ros.conversions import (
+    BadImage,
+    UnsupportedEncoding,
+    compressed_to_ros,
+    frame_from_ros,
+    header_of,
+    image_to_ros,
+)
 from clipseg_ros.segmentation import Frame
 
 HEADER = Header(stamp=Time(sec=7, nanosec=999_999_999), frame_id="optical")
@@ -108,7 +115,14 @@ def test_stamp_and_frame_id_survive_exactly(stamp: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "array, encoding", [(COLOURS, "rgb8"), (GREY, "mono8"), (np.float32([[0.0, 0.25, 1.0]]), "32FC1")]
+    "array, encoding",
+    [
+        (COLOURS, "rgb8"),
+        (GREY, "mono8"),
+        (np.float32([[0.0, 0.25, 1.0]]), "32FC1"),
+        (np.float32([[[0.0], [0.25], [1.0]]]), "32FC1"),
+        (np.arange(42, dtype=np.float32).reshape(2, 3, 7), "32FC7"),
+    ],
 )
 def test_what_goes_out_is_tight_and_comes_back(array: np.ndarray, encoding: str) -> None:
     message = image_to_ros(array[:, ::-1], encoding, Frame(COLOURS, 5, "optical"))  # a view against the grain
@@ -120,11 +134,32 @@ def test_what_goes_out_is_tight_and_comes_back(array: np.ndarray, encoding: str)
 
 
 @pytest.mark.parametrize(
-    "array, encoding", [(GREY, "rgb8"), (COLOURS, "mono8"), (GREY, "32FC1"), (GREY.astype(float), "32FC1")]
+    "array, encoding",
+    [
+        (GREY, "rgb8"),
+        (COLOURS, "mono8"),
+        (GREY, "32FC1"),
+        (GREY.astype(float), "32FC1"),
+        (COLOURS.astype(np.float32), "32FC2"),
+        (COLOURS[None], "rgb8"),
+    ],
 )
 def test_an_array_of_another_shape_or_type_is_refused(array: np.ndarray, encoding: str) -> None:
     with pytest.raises(ValueError, match=f"as {encoding}: expected"):
         image_to_ros(array, encoding, Frame(COLOURS))
+
+
+@pytest.mark.parametrize(
+    "array, encoding, name", [(COLOURS, "rgb8", "rgb8; jpeg compressed bgr8"), (GREY, "mono8", "mono8; png compressed ")]
+)
+def test_a_compressed_image_goes_out_as_image_transport_names_it(array: np.ndarray, encoding: str, name: str) -> None:
+    large = np.repeat(np.repeat(array, 16, axis=0), 16, axis=1)  # JPEG blurs colours over edges
+    frame = Frame(COLOURS, 5, "optical")
+    message = compressed_to_ros(large, encoding, frame)
+    assert (message.format, message.header) == (name, header_of(frame))
+    inside = frame_from_ros(message).image[8::16, 8::16].astype(int)
+    expected = array if encoding == "rgb8" else grey(array)
+    np.testing.assert_allclose(inside, expected, atol=6 if encoding == "rgb8" else 0)
 
 
 def test_a_frame_cannot_write_into_its_message() -> None:
