@@ -120,8 +120,13 @@ class Inside:
         image = np.full((*size, 3), level, np.uint8)
         if topic not in self._publishers:
             self._publishers[topic] = self.node.create_publisher(Image, topic, qos.OUTPUT)
-        self.until(self._publishers[topic].get_subscription_count, f"a subscription of {topic}")
+        self.until(lambda: self._is_heard(topic), f"a reliable subscription of {topic}")
         self._publishers[topic].publish(conversions.image_to_ros(image, "rgb8", Frame(image, stamp_ns, topic)))
+
+    def _is_heard(self, topic: str) -> bool:
+        """Whether the node hears every picture: it begins as best effort and loses those sent while it changes."""
+        asked = [info.qos_profile.reliability for info in self.node.get_subscriptions_info_by_topic(topic)]
+        return asked == [qos.OUTPUT.reliability] and self._publishers[topic].get_subscription_count() == 1
 
     def report(self, place: int = 0) -> dict[str, object]:
         """The diagnosis after the next, of the camera at this place: of a whole second from now on."""
