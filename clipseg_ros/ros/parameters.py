@@ -47,8 +47,8 @@ class Parameters:
         span=(0.0, 1.0),
     )
     smoothing: float = param(
-        0.0, "weight of the frames before along the motion between them; 0: every frame on its own, 0.9: about the last "
-        "ten", span=(0.0, 1.0),
+        0.9, "weight of earlier frames where the motion is sure; 0: every frame on its own, 1: what was first seen stays",
+        span=(0.0, 1.0),
     )
     max_rate: float = param(0.0, "frames segmented per second at most; 0: no limit", span=(0.0, 1000.0))
     overlay_opacity: float = param(0.5, "share of the label's colour in the overlay", span=(0.0, 1.0))
