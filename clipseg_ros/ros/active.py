@@ -76,9 +76,8 @@ class ActiveQueries:
         """A frame of a camera ("" for the one without a name) was segmented; present, verdicts: as the queries."""
         self._message["stamp"] = stamp = _stamp(stamp_ns)
         self._present[camera] = tuple(map(bool, present))
-        queries = [
-            {**query, "present": any(seen)} for query, seen in zip(self._message["queries"], zip(*self._present.values()))
-        ]
+        anywhere = map(any, zip(*self._present.values()))
+        queries = [{**query, "present": seen} for query, seen in zip(self._message["queries"], anywhere)]
         news = queries != self._message["queries"]
         if camera:
             here = [query["id"] for query, seen in zip(queries, present) if seen]

@@ -45,8 +45,8 @@ class Counters:
 
 @dataclass
 class Diagnostics:
-    """Of one camera: counters; the last WINDOW calls of the engine in ms; ages in ms of the frames since the last report
-    when their call began; what last went wrong."""
+    """Of one camera: counters; the last WINDOW calls of the engine in ms; ages in ms, when their call began, of the
+    frames since the last report; what last went wrong."""
 
     counters: Counters = field(default_factory=Counters)
     engine_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -95,7 +95,8 @@ def _judge(new: Mapping[str, int], silence: str, age: str, refusal: str) -> tupl
     if new["bad"]:
         warnings.append(f"{new['bad']} frames could not be read")
     if age and abs(float(age)) > 1e3 * MAX_AGE:
-        warnings.append(f"the images' stamps are {float(age) / 1e3:.0f} s from the node's clock: is use_sim_time right?")
+        seconds = float(age) / 1e3
+        warnings.append(f"the images' stamps are {seconds:.0f} s from the node's clock: is use_sim_time right?")
     if refusal:
         warnings.append(f"query refused: {refusal}")
     said = next(filter(None, warnings), "")

@@ -31,8 +31,8 @@ class Parameters:
     )
     max_queries: int = param(32, "more prompts than this are refused", span=(1, 254), fixed=True)
     affordance_mode: str = param(
-        "prompt", "what seg_affordance searches for: a sentence such as 'something to sit on', the names of its objects, "
-        "or both, fused by maximum", choices=affordances.MODES,
+        "prompt", "what seg_affordance searches for: a sentence such as 'something to sit on', the names of its "
+        "objects, or both, fused by maximum", choices=affordances.MODES,
     )
     affordances_file: str = param(
         "", "YAML with affordances of your own, in the form of data/affordances.yaml", fixed=True
@@ -47,8 +47,8 @@ class Parameters:
         span=(0.0, 1.0),
     )
     smoothing: float = param(
-        0.9, "weight of earlier frames where the motion is sure; 0: every frame on its own, 1: what was first seen stays",
-        span=(0.0, 1.0),
+        0.9, "weight of earlier frames where the motion is sure; 0: every frame on its own, 1: what was first seen "
+        "stays", span=(0.0, 1.0),
     )
     max_rate: float = param(0.0, "frames segmented per second at most; 0: no limit", span=(0.0, 1000.0))
     overlay_opacity: float = param(0.5, "share of the label's colour in the overlay", span=(0.0, 1.0))

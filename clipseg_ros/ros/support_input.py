@@ -36,7 +36,7 @@ class SupportInput:
 
 
 def support_from_ros(image: Image, mask: Image) -> Support:
-    """The example. Raises BadImage for messages that cannot be read, PromptError for a mask of another size or empty."""
+    """The example. Raises BadImage for messages that cannot be read, PromptError for an empty mask or another size."""
     if mask.encoding != "mono8":
         raise BadImage(f"encoding {mask.encoding!r} of seg_support/mask: expected mono8, not 0 where the example is")
     return Support(frame_from_ros(image).image.copy(), frame_from_ros(mask).image[..., 0] > 0)

@@ -77,6 +77,11 @@ class Desk:
     def prompts(self) -> list[str]:
         return [prompt.text for prompt in self.questions.job.searched]
 
+    @property
+    def levels(self) -> list[int]:
+        """Those of the examples' pictures."""
+        return [int(entry.prompt.support.image[0, 0, 0]) for entry in self.questions.job.entries]
+
     def until_texts(self, *texts: str) -> None:
         self.until(lambda: self.prompts == list(texts), f"{texts}")
 
@@ -138,10 +143,10 @@ def test_examples_are_kept_up_to_a_number_and_forgotten_together(open_desk: Call
     desk = open_desk("max_supports:=2")
     for number in (1, 2, 2, 3):
         desk.show(level=number, stamp_ns=number)
-    desk.until(lambda: [e.prompt.support.image[0, 0, 0] for e in desk.questions.job.entries] == [2, 3], "the newest two")
+    desk.until(lambda: desk.levels == [2, 3], "the newest two")
     assert {entry.query.source for entry in desk.questions.job.entries} == {"seg_support"}
     assert desk.set("max_supports", 1).successful
-    assert [entry.prompt.support.image[0, 0, 0] for entry in desk.questions.job.entries] == [3]
+    assert desk.levels == [3]
     desk.forget_examples()
     desk.until_count(0)
 
