@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clipseg_ros.engines import car_presets
 from clipseg_ros.engines.car_presets import DEFAULT_PRESET, PRESETS, option_names, settings
 from clipseg_ros.engines.car_settings import CarSettings
 from clipseg_ros.engines.car_words import CONTEXT_STUFF, TEMPLATES_15
@@ -113,3 +116,31 @@ def test_every_option_says_what_it_means() -> None:
 def test_a_wrong_option_is_refused_with_the_remedy(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         settings(options)
+
+
+def test_the_document_lists_every_option_with_its_default_and_meaning() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "car.md").read_text()
+    for entry in fields(CarSettings):
+        default = entry.default
+        if isinstance(default, tuple):
+            default = ", ".join(default) if len(default) < 4 else "car_15"
+        shown = str(default).lower() if isinstance(default, bool) else default
+        assert f"\n| {entry.name} | {shown} | {entry.metadata['meaning']} |\n" in text
+
+
+def test_the_document_lists_every_preset_with_its_thresholds() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "car.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    told = {name: row[1:4] for row in rows for name in row[0].split(", ") if name in PUBLISHED}
+    assert {name: tuple(map(float, values)) for name, values in told.items()} == {
+        name: values[:3] for name, values in PUBLISHED.items()
+    }
+
+
+def test_every_option_is_read_by_the_engine() -> None:
+    engines = Path(car_presets.__file__).parent
+    sources = [engines / f"car{part}.py" for part in ("", "_steps", "_texts", "_finish")]
+    read = {
+        node.attr for path in sources for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
+    }
+    assert [entry.name for entry in fields(CarSettings) if entry.name not in read] == []
