@@ -70,7 +70,8 @@ class Bench:
     def query(self, text: str, *texts: str, topic: str = "seg_query") -> dict:
         """What is active once the node has these texts, of all sources."""
         self.send(text, topic)
-        self.ros.spin_until(lambda: self.texts == list(texts or [text] if text else []), f"the answer to {text!r}")
+        wanted = list(texts) if texts or not text else [text]
+        self.ros.spin_until(lambda: self.texts == wanted, f"the answer to {text!r}")
         return self.active
 
     def refusal(self, text: str, topic: str = "seg_query") -> str:
