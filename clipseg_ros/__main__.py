@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "segment": ("segment", "search a picture, a folder of pictures or a video for prompts"),
+    "segment": ("segment", "search pictures, a video or ROS 2 bags for prompts"),
     "check": ("check", "compare this package with transformers on your weights"),
     "download": ("download", "copy a model of the Hugging Face hub into the local cache"),
     "convert": ("convert_weights", "turn the CLIPSeg authors' .pth file into a folder that this package reads"),

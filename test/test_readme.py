@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 from dataclasses import fields
@@ -76,7 +77,11 @@ def test_every_topic_of_the_node_stands_with_its_type():
     own = {name: kinds[0].replace("/msg/", "/") for name, kinds in topics.items()
            if name not in ("/rosout", "/parameter_events", "/segment/transition_event")}
     stated = {row[0].strip("`"): row[1] for row in rows("Topics")}
-    assert {"/" + name.replace("~", "segment").lstrip("/"): kind for name, kind in stated.items()} == own
+    if importlib.util.find_spec("vision_msgs") is None:
+        stated = {name: kind for name, kind in stated.items() if not kind.startswith("vision_msgs/")}
+    named = {"/" + name.replace("~", "segment").lstrip("/"): kind for name, kind in stated.items()}
+    of_camera = {"/image", "/camera_info", "/depth"}  # the node leaves them alone until somebody listens
+    assert {name: kind for name, kind in named.items() if name not in of_camera} == own and of_camera <= set(named)
 
 
 def test_every_engine_and_every_command_stands_in_its_table():
