@@ -24,10 +24,10 @@ from clipseg_ros.segmentation import Frame, Prompt, ScoreMaps, Segmentation
 
 FLOW_SIDE = 160  # pixels of the longer side of the pictures that are compared; larger ones were no better
 LEAST_FLOW_SIDE = 32  # what the search needs of a side, whatever the image's shape
-MISS = 2.0  # of those pixels: where the way there and back misses its start by so much, trust is exp(-1/2)
-DIFFERENCE = 12.0  # grey levels of 255 between a surface and itself a frame ago: the same
+MISS = 2.0  # of those pixels: where the way there and back misses its start by so much, trust is 1/e
+DIFFERENCE = 16.0  # grey levels of 255 between a surface and itself a frame ago: the same
 PLAIN = 4.0  # grey levels: what the search loses but differs by less where it stands is a plain surface and its noise
-CUT = 0.5  # share of a picture that must be found again: 0.86 or more was under a fast camera, up to 0.28 across cuts
+CUT = 0.5  # share of a picture that must be found again: 0.86 or more was under a fast camera, up to 0.29 across cuts
 LONGEST_GAP_S = 5.0  # between two frames; later, what was seen is not believed any more
 GRID_SIDE = 352  # cells of the longer side at which scores are kept that do not come at a model's grid
 LEAST_SCORE = 1e-6
@@ -134,7 +134,7 @@ class _Flow:
         doubt += (_difference(_looked_up(before, columns, rows), now) / np.float32(DIFFERENCE)) ** 2
         if np.count_nonzero(inside & (doubt < 1.0)) < CUT * now.size:
             return None
-        return there._replace(trust=np.exp(-0.5 * doubt) * inside)
+        return there._replace(trust=np.exp(-doubt * doubt) * inside)
 
 
 def _difference(before: np.ndarray, now: np.ndarray) -> np.ndarray:

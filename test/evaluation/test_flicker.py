@@ -73,7 +73,7 @@ def test_prompts_are_visible_and_share_no_visible_class() -> None:
         labels[20 * row : 20 * row + 18] = tabletop.class_id(*pair)
     visible = {tabletop.class_id(*pair) for pair in pairs}
     groups = set()
-    for seed in range(30):
+    for seed in range(12):
         asked = flicker.ask(labels, np.random.default_rng(seed))
         seen = [question.classes & visible for question in asked]
         assert all(seen) and sum(map(len, seen)) == len(frozenset().union(*seen))
@@ -107,11 +107,11 @@ class Nervous:
 
 
 def test_smoothing_calms_a_nervous_engine_and_finds_more() -> None:
-    tallies = flicker.measure(Nervous(4), [SEED], (0.0, 0.7), frames=4)
+    tallies = flicker.measure(Nervous(3), [SEED], (0.0, 0.7), frames=3)
     for speed in flicker.SPEEDS:
         plain, calm = tallies[speed, 0.0], tallies[speed, 0.7]
         assert calm.points == plain.points > 100_000
-        assert calm.flicker < 0.6 * plain.flicker and calm.iou > plain.iou + 0.1
+        assert calm.flicker < 0.6 * plain.flicker and calm.iou > 1.5 * plain.iou
 
 
 def test_nothing_flickers_above_every_threshold() -> None:
