@@ -44,7 +44,10 @@ class PhraseBook:
     """
 
     def __init__(self, groups: Collection[str] | None = None, masks: bool = False) -> None:
-        self.phrases = [one for one in tabletop.phrases() if groups is None or one.group in groups]
+        # A pair that no scene of training shows would only ever be absent, and so be learned as nothing to see.
+        unseen = {frozenset([tabletop.class_id(*pair)]) for pair in tabletop.UNSEEN_PAIRS}
+        known = [one for one in tabletop.phrases() if one.classes not in unseen]
+        self.phrases = [one for one in known if groups is None or one.group in groups]
         self.groups = np.array([phrase.group for phrase in self.phrases])
         self.truth = np.zeros((len(self.phrases), 256), bool)
         for row, phrase in zip(self.truth, self.phrases):

@@ -18,9 +18,9 @@ def scene_pairs(scene):
     return {(one.kind, one.colour) for one in scene.objects}
 
 
-def test_every_kind_has_one_unseen_colour_and_every_colour_stays_with_others():
+def test_every_kind_but_the_mug_has_one_unseen_colour_and_every_colour_stays_with_others():
     kinds = [kind for kind, _ in tabletop.UNSEEN_PAIRS]
-    assert sorted(kinds) == sorted(tabletop.KINDS)
+    assert sorted([*kinds, "mug"]) == sorted(tabletop.KINDS)
     for colour in tabletop.COLOURS:
         assert sum(other == colour for _, other in tabletop.UNSEEN_PAIRS) < len(tabletop.KINDS) - 3
 

@@ -74,6 +74,13 @@ def test_masks_never_show_a_held_out_kind_under_its_affordance(masks, expected):
     assert ("something to drink from" in texts) is expected and "glass" in texts
 
 
+def test_no_phrase_of_a_held_out_pair_is_ever_said():
+    texts = {phrase.text for phrase in PhraseBook().phrases}
+    kind, colour = sorted(tabletop.UNSEEN_PAIRS)[0]
+    other = next(c for c in tabletop.COLOURS if (kind, c) not in tabletop.UNSEEN_PAIRS)
+    assert f"{colour} {kind}" not in texts and f"{other} {kind}" in texts
+
+
 def test_a_book_of_some_groups_holds_no_phrase_of_others():
     assert set(PhraseBook(("object", "colour")).groups) == {"object", "colour"}
 
