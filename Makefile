@@ -18,7 +18,7 @@ $(info make: the ROS of this shell is left out; make uses its own in $(VENV))
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: help demo test train-demo crf clean machine
+.PHONY: help demo test soak train-demo crf clean machine
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,10 @@ demo: $(VENV)/.installed  ## camera, node and client over ROS 2: build/demo/shee
 test: $(VENV)/.crf  ## the whole test suite, with the dense CRF where it compiles
 	@mkdir -p build/ros/log
 	$(ROS) ROS_PYTHON_CHECK_FIELDS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed  ## ten minutes of everything changing: memory, lost queries, a clean end
+	@mkdir -p build/ros/log
+	$(ROS) SOAK_SECONDS=600 $(BIN)/python -m pytest -s test/ros/test_soak.py
 
 train-demo: $(VENV)/.installed  ## train the demo model anew (long): build/train
 	$(BIN)/python -m clipseg_ros train demo --out build/train
