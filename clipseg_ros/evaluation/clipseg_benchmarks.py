@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from clipseg_ros.datasets.phrasecut_plus import SHUFFLE_PLUS
 from clipseg_ros.evaluation.benchmark import Benchmark, Published
 from clipseg_ros.evaluation.geometry import Padded, Squashed
 from clipseg_ros.evaluation.labels_protocol import Labels
@@ -34,7 +33,11 @@ OTHER_EPISODES = "episodes are drawn as the authors' code draws them, but by ano
 COCO_ROOT = "COCO2014 with annotations/*.png as HSNet makes them, and its splits/coco/val/fold*.pkl"
 LVIS_ROOT = "lvis_v1_val.json beside COCO's train2017/ and val2017/"
 
-TEMPLATES = ("{}", *SHUFFLE_PLUS)  # which sentences the authors' figure compares is not in their code
+# Sentences of the authors' training (shuffle+); which ones their figure compares is not in the code.
+TEMPLATES = (
+    "{}", "{}.", "a photo of a {}.", "a photograph of a {}.", "an image of a {}.", "a cropped photo of a {}.",
+    "a good photo of a {}.", "a photo of one {}.", "a bad photo of a {}.", "a photo of the {}.",
+)
 SIDES = (128, 192, 256, 304, 352, 400, 448)
 OBJECT_SIZES = (0.01, 0.03, 0.1, 0.3)
 
