@@ -14,9 +14,9 @@ from clipseg_ros.training.decoders import Architecture
 
 @pytest.fixture(scope="session")
 def tiny_engines(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders by engine: the golden CLIPSeg, and the baselines with a random decoder on its CLIP."""
+    """Folders by engine: the golden CLIPSeg, whose CLIP engine car takes, and the baselines with a random decoder."""
     tiny = {"clip": str(tiny_weights), "backbone": str(tiny_weights), "reduce_dim": 16, "hidden": 32}
-    folders = {"clipseg": tiny_weights}
+    folders = {"clipseg": tiny_weights, "car": tiny_weights}
     for name, layers in (("clip-deconv", (9,)), ("vitseg", (3, 7, 9))):
         student = decoders.build(Architecture(name, extract_layers=layers, **tiny), seed=0)
         with torch.no_grad():
