@@ -38,7 +38,7 @@ DAVIS_ROOT = "Ref-DAVIS 2017: DAVIS/ and davis_text_annotations/, or the form of
 
 VOC, COCO = Painted(VOC_TEXTS), Painted(COCO_TEXTS)
 EDITED = "some classes are asked by other texts than their names, as in CLIP-ES; the authors edit further ones of COCO"
-RULE = "counted as by the authors: pixels of a class that were painted background are left out"
+RULE = "ours: a pixel takes its best class; by the authors: pixels of a class that were painted background are left out"
 JOINED = "an item is an object: its sentences are asked at once and their masks joined, as the authors do"
 GROUPS = ("terrestrial", "aquatic_atmospheric", "man_made")
 NO_RECURRENCE: Options = (("max_steps", 0),)
@@ -84,12 +84,15 @@ class Refined:
     def run(self, job: Job) -> Outcome | None:
         """As ForCar."""
         options = dict(job.options)
-        sam = options.pop("sam_weights", "")
-        rows: Variants = (("no post-processing", (("crf", False),)), ("CaR: CRF", (("crf", True),)))
-        if sam:
-            rows += (("CaR+SAM: CRF, SAM", (("crf", True), ("sam_weights", sam))),)
-        passes = Passes(open_voc21, ablated(VOC, "voc", rows))
+        passes = Passes(open_voc21, ablated(VOC, "voc", self.rows(options.pop("sam_weights", ""))))
         return ForCar(passes, variants=True).run(replace(job, options=options))
+
+    @staticmethod
+    def rows(sam_weights: str) -> Variants:
+        """What is compared; the last row needs a SAM."""
+        rows: Variants = (("no post-processing", (("crf", False),)), ("CRF", (("crf", True),)))
+        sam: Variants = (("CRF and SAM", (("crf", True), ("sam_weights", sam_weights))),)
+        return rows + sam if sam_weights else rows
 
 
 def ablated(protocol: Painted, preset: str, variants: Variants) -> tuple[Pass, ...]:

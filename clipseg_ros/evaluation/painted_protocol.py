@@ -2,8 +2,8 @@
 """Protocol of label maps whose background nobody asks for: what no class claims is background.
 
 The engine paints its own labels: with its thresholds, its CRF and its order of stuff and things. Where the data set
-counts no background, a pixel takes its best class, and a second row counts as CLIP as RNN does: background is painted
-all the same, and pixels of a class that were painted background are left out, so that they are no misses.
+counts no background, a pixel takes its best class; in a second row background is painted all the same, and is a miss
+where a class is; in a third, as CLIP as RNN is evaluated, such pixels are left out.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from clipseg_ros.evaluation.results import AUTHORS, Row, Score
 from clipseg_ros.segmentation import Prompt
 
 BACKGROUND = "background"  # what datasets.class_names calls it; the list of benchmarks loads no data set
+MISSES = "painted background is a miss"
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class Painted:
         return kept
 
     def score(self, pairs: Iterable[tuple[Labelled, dict[str, np.ndarray]]], classes: Sequence[str]) -> Score:
-        """The honest row, and for a data set without background the authors'. Raises ValueError: background not 0."""
+        """The honest row; without background in the data set two more. Raises ValueError: background not 0."""
         if BACKGROUND in classes and classes[0] != BACKGROUND:
             raise ValueError(f"class {classes.index(BACKGROUND)} is the background: expected it to be 0, or none")
-        honest = theirs = Confusion.empty(len(classes))
+        honest = strict = theirs = Confusion.empty(len(classes))
         samples = 0
         for sample, kept in pairs:
             painted = kept["painted"].astype(np.int32)
@@ -62,11 +63,12 @@ class Painted:
                 honest += confusion(painted, sample.labels, len(classes), IGNORE)
                 continue
             honest += confusion(kept["best"].astype(np.int32), sample.labels, len(classes), IGNORE)
-            marked = np.where(painted > 0, sample.labels, IGNORE)
-            theirs += confusion(painted - 1, marked, len(classes), IGNORE)
+            named = np.where(painted > 0, painted - 1, IGNORE)
+            strict += confusion(named, sample.labels, len(classes), IGNORE)
+            theirs += confusion(named, np.where(painted > 0, sample.labels, IGNORE), len(classes), IGNORE)
         rows = [Row("", _values(honest))]
         if BACKGROUND not in classes:
-            rows.append(Row(AUTHORS, _values(theirs)))
+            rows += [Row(MISSES, _values(strict)), Row(AUTHORS, _values(theirs))]
         each = zip(classes, honest.per_class())
         return Score(
             tuple(rows), tuple(Row(name, {"IoU": iou(*one), "pixels": one.visible}) for name, one in each),

@@ -140,7 +140,6 @@ def test_the_document_lists_every_preset_with_its_thresholds() -> None:
 def test_every_option_is_read_by_the_engine() -> None:
     engines = Path(car_presets.__file__).parent
     sources = [engines / f"car{part}.py" for part in ("", "_steps", "_texts", "_finish")]
-    read = {
-        node.attr for path in sources for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
-    }
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     assert [entry.name for entry in fields(CarSettings) if entry.name not in read] == []

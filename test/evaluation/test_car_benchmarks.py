@@ -13,7 +13,7 @@ from clipseg_ros.datasets.class_names import COCO80, VOC20
 from clipseg_ros.engines.car_presets import PRESETS, settings
 from clipseg_ros.evaluation import car_benchmarks, openers, published
 from clipseg_ros.evaluation.benchmarks import BENCHMARKS
-from clipseg_ros.evaluation.car_benchmarks import BACKGROUNDS, CAMS, PROMPTS, ForCar, thresholds
+from clipseg_ros.evaluation.car_benchmarks import BACKGROUNDS, CAMS, PROMPTS, ForCar, Refined, thresholds
 from clipseg_ros.evaluation.car_scenes import MixedTabletop, markdown
 from clipseg_ros.evaluation.passes import Job
 from clipseg_ros.evaluation.results import Row
@@ -64,6 +64,13 @@ def test_variants_are_the_papers_rows() -> None:
     assert len(dict(thresholds("VOC"))) == len(dict(thresholds("COCO"))) == 7
     best = settings(dict(thresholds("COCO")[3][1]))
     assert (best.mask_threshold, best.confidence_threshold, best.box_threshold) == (0.5, 0.3, 0.5)
+
+
+def test_sam_is_compared_where_the_user_has_one() -> None:
+    kind = LISTED["car-voc-refined"].kind
+    assert isinstance(kind, Refined)
+    assert [name for name, _ in kind.rows("")] == ["no post-processing", "CRF"]
+    assert kind.rows("my/sam")[2] == ("CRF and SAM", (("crf", True), ("sam_weights", "my/sam")))
 
 
 def test_edited_texts_are_asked_of_classes_that_the_data_set_has() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clipseg_ros.datasets import IGNORE, Labelled
-from clipseg_ros.evaluation.painted_protocol import Painted
+from clipseg_ros.evaluation.painted_protocol import MISSES, Painted
 from clipseg_ros.evaluation.results import AUTHORS
 from clipseg_ros.segmentation import Prompt
 
@@ -49,8 +49,9 @@ def test_without_background_a_pixel_takes_its_best_class_and_the_authors_forgive
     kept = Painted().predict(engine, truth, classes)
     assert kept["best"].tolist() == [[0, 0], [0, 1]]
     rows = dict(Painted().score([(truth, kept)], classes).rows)
-    assert list(rows) == ["", AUTHORS]
+    assert list(rows) == ["", MISSES, AUTHORS]
     assert rows[""]["pAcc"] == pytest.approx(2 / 4) and rows[""]["mIoU"] == pytest.approx((2 / 4 + 0) / 2)
+    assert rows[MISSES]["pAcc"] == pytest.approx(1 / 4)
     assert rows[AUTHORS]["pAcc"] == pytest.approx(1 / 2)  # two pixels were painted, one of them right
 
 
