@@ -33,9 +33,9 @@ test: $(VENV)/.crf  ## the whole test suite, with the dense CRF where it compile
 	@mkdir -p build/ros/log
 	$(ROS) ROS_PYTHON_CHECK_FIELDS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-soak: $(VENV)/.installed  ## ten minutes of everything changing: memory, lost queries, a clean end
+soak: $(VENV)/.installed  ## ten minutes of everything changing, then thousands of malformed messages
 	@mkdir -p build/ros/log
-	$(ROS) SOAK_SECONDS=600 $(BIN)/python -m pytest -s test/ros/test_soak.py
+	$(ROS) SOAK_SECONDS=600 FUZZ=all $(BIN)/python -m pytest -s test/ros/test_soak.py test/ros/test_fuzz.py
 
 train-demo: $(VENV)/.installed  ## train the demo model anew (long): build/train
 	$(BIN)/python -m clipseg_ros train demo --out build/train

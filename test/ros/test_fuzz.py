@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Thousands of messages that nobody should send: after each the node answers a good frame, and it ends in peace."""
+"""Messages that nobody should send: after each the node answers a good frame, and it ends in peace.
+
+FUZZ=all sends thousands, as `make soak` does; else a tenth of them.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -29,6 +33,7 @@ from clipseg_ros.ros.parameters import Parameters
 from clipseg_ros.segmentation import Frame
 
 PICTURE = np.full((12, 16, 3), 250, np.uint8)
+PART = 1 if os.environ.get("FUZZ") == "all" else 10
 RESEND = 1.0  # s: a result of queries that changed meanwhile is dropped
 PATIENCE = 300.0  # s, on a busy machine
 TEXTS = (
@@ -169,7 +174,7 @@ def unpacker(ros, bright_weights: Path) -> Iterator[Victim]:
 
 
 def test_a_good_frame_is_answered_after_every_bad_image(victim: Victim) -> None:
-    for _ in range(1000):
+    for _ in range(1000 // PART):
         victim.images.publish(victim.image())
         victim.ros.node.executor.spin_once(timeout_sec=0.002)  # else the good one takes its place unread
         victim.look()
@@ -177,7 +182,7 @@ def test_a_good_frame_is_answered_after_every_bad_image(victim: Victim) -> None:
 
 def test_a_good_frame_is_answered_after_every_bad_picture_file(unpacker: Victim) -> None:
     draw, files = unpacker.draw, [cv2.imencode(kind, PICTURE)[1].tobytes() for kind in (".png", ".jpg")]
-    for _ in range(500):
+    for _ in range(500 // PART):
         data = bytearray(draw.choice(files)[: draw.randint(0, 700)])
         for _ in range(draw.randint(0, 3)):
             if len(data) > 30:
@@ -193,7 +198,7 @@ def test_a_good_frame_is_answered_whatever_depth_and_calibration_come_with_it(vi
     info = node.create_publisher(CameraInfo, "/camera_info", qos.OUTPUT)
     for kind, topic in ((PointCloud2, "points"), (PointStamped, "target"), (CameraInfo, "camera_info")):
         node.create_subscription(kind, f"/segment/{topic}", id, qos.OUTPUT)
-    for _ in range(150):
+    for _ in range(150 // PART):
         calibration = CameraInfo(height=victim.draw.choice([0, 12, 99]), width=victim.draw.choice([0, 16, 99]))
         calibration.k = [victim.draw.choice(numbers) for _ in range(9)]
         calibration.p = [victim.draw.choice(numbers) for _ in range(12)]
@@ -209,7 +214,7 @@ def test_a_good_frame_is_answered_after_every_bad_query(victim: Victim) -> None:
     node = victim.ros.node
     topics = [node.create_publisher(String, f"/{topic}", qos.QUERY) for topic in ("seg_query", "seg_affordance")]
     supports = [node.create_publisher(Image, f"/seg_support/{part}", qos.QUERY) for part in ("image", "mask")]
-    for turn in range(150):
+    for turn in range(150 // PART):
         for _ in range(9):  # the queue of the node holds ten
             victim.draw.choice(topics).publish(String(data=victim.query().replace("\0", "")))
         for publisher in supports:
@@ -224,7 +229,7 @@ def test_a_good_frame_is_answered_after_every_bad_parameter(victim: Victim) -> N
     numbers = [entry for entry in LIVE if type(entry.default) in (int, float)]
     defaults = [parameter.Parameter(entry.name, value=entry.default) for entry in numbers]
     defaults.append(parameter.Parameter("queries", value=[""]))
-    for turn in range(75):
+    for turn in range(75 // PART):
         changes = [victim.change() for _ in range(20)]
         assert len(victim.set(*changes)) == len(changes)
         assert all(result.successful for result in victim.set(*(each.to_parameter_msg() for each in defaults)))
