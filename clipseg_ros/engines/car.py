@@ -17,7 +17,7 @@ from PIL import Image
 
 from clipseg_ros import crf
 from clipseg_ros.engines import car_finish, car_presets
-from clipseg_ros.engines.car_steps import Judge, Outcome, Proposals, recur
+from clipseg_ros.engines.car_steps import Judge, Judged, Outcome, Proposals, recur
 from clipseg_ros.engines.car_texts import QueryReader, QuerySet, TextVectors
 from clipseg_ros.engines.devices import find_device, find_dtype
 from clipseg_ros.models import clip, hub
@@ -94,11 +94,7 @@ class CarEngine:
         check_image(image)
         image = np.ascontiguousarray(image)
         queries = self._queries.read(prompts)
-        look = self._clip.look(self._pixels(image)) if prompts else None
-        outcomes = []
-        for group in queries.groups:
-            proposals = Proposals(self._settings, self._reader, look, group)
-            outcomes.append(recur(self._settings, image, group, proposals, self._judge))
+        outcomes = self._outcomes(image, queries) if prompts else []
         return self._segmentation(image, tuple(prompts), queries, outcomes)
 
     def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
@@ -121,6 +117,17 @@ class CarEngine:
         self._queries.clear()
         if torch.device(self.device).type == "cuda":
             torch.cuda.empty_cache()
+
+    def _outcomes(self, image: np.ndarray, queries: QuerySet) -> list[Outcome]:
+        """One a group; the image passes through the proposals' CLIP once."""
+        look = self._clip.look(self._pixels(image), attention=self._settings.cam == "clip-es")
+        return [
+            recur(
+                self._settings, group, Proposals(self._settings, self._reader, look, group),
+                Judged(self._judge, image, group),
+            )
+            for group in queries.groups
+        ]
 
     def _pixels(self, image: np.ndarray) -> torch.Tensor:
         """(1, 3, h, w) normalised: the image at its own size, but for whole patches and at most max_tokens of them."""

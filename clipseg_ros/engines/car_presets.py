@@ -21,7 +21,7 @@ from dataclasses import fields, replace
 
 from clipseg_ros.engines.car_settings import CarSettings
 from clipseg_ros.engines.car_words import (
-    ADE_150_STUFF, ADE_847_STUFF, CONTEXT_459_STUFF, CONTEXT_STUFF, TEMPLATES,
+    ADE_150_STUFF, ADE_847_STUFF, CONTEXT_459_STUFF, CONTEXT_STUFF, TABLETOP, TEMPLATES,
 )
 
 Options = Mapping[str, object]
@@ -48,7 +48,11 @@ ADE: Options = {
 
 PRESETS: dict[str, Options] = {
     "robot": {"numerics": "recommended"},
-    "demo": {"numerics": "recommended"},
+    "demo": {
+        "numerics": "recommended", "cam": "patches", "patch_threshold": 0.23, "mask_threshold": 0.5, "background": (),
+        "distractor_words": TABLETOP, "query_template": "{}", "templates": ("{}",), "visual_prompts": ("crop",),
+        "crop_context": 0.1, "confidence_threshold": 0.004, "max_tokens": 1200,
+    },
     "voc": {
         **SEMANTIC, "mask_threshold": 0.4, "confidence_threshold": 0.6, "box_threshold": 0.4,
         "visual_prompts": ("circle", "blur"), "sam_iom": 0.6, "sam_min_pred": 0.05,

@@ -40,8 +40,12 @@ class CarSettings:
     )
 
     cam: str = option(
-        "clip-es", "clip-es: softmax with background, affinity, boxes; grad-cam: the plain gradient of the score",
-        choices=("clip-es", "grad-cam"),
+        "clip-es", "clip-es: softmax with background, affinity, boxes; grad-cam: the plain gradient of the score; "
+        "patches: no gradient but each patch's own likeness, for CLIPs that were taught by patches, as the demo's",
+        choices=("clip-es", "grad-cam", "patches"),
+    )
+    patch_threshold: float = option(
+        0.0, "cam patches: cosine that some patch must have with a query; without, it has no proposal", (-1.0, 1.0)
     )
     mask_threshold: float = option(0.4, "eta: above which a proposal is inside the visual prompt's mask", (0.0, 1.0))
     box_threshold: float = option(0.4, "lambda: share of the CAM's maximum that a box encloses", (0.0, 1.0))

@@ -38,6 +38,12 @@ GROUPS = {
 }
 """Background words by the name of their list; the last three are the paper's."""
 
+TABLETOP = (
+    "mug", "bottle", "glass", "bowl", "chair", "stool", "sofa", "horse", "motorcycle", "airplane", "duck", "car", "bus",
+    "boat", "ball", "book", "lamp",
+)
+"""What the demo model knows by sight: the kinds of the rendered scenes."""
+
 ORIGAMI = "a clean origami {}."
 """The sentence around background words, and around queries where a proposal is made of them."""
 TEMPLATES_15 = (

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from clipseg_ros.models.cam_reader import Evidence
 
 ROUNDS = 3  # of normalising columns, then rows
+ELSEWHERE = 0.85  # share of the patches that are taken to show something else
 
 
 def grad_cam(evidence: Evidence) -> torch.Tensor:
@@ -35,6 +36,17 @@ def clip_es_cam(evidence: Evidence, alone: bool = False, foreground_only_below: 
         again = _maps(evidence, probability_weights(evidence, alone, torch.zeros_like(behind)))
         maps = torch.where(empty[:, None, None], again, maps)
     return maps
+
+
+def patch_maps(cosines: torch.Tensor, least: float) -> torch.Tensor:
+    """(N, h, w) in [0, 1]: what exceeds the level that 85 % of a text's patches stay below, of cosines (N, h, w).
+
+    For CLIPs whose patches were taught to match texts one by one; no other text and no background matters. Empty for
+    a text that no patch fits with the cosine `least`.
+    """
+    level = cosines.flatten(1).quantile(ELSEWHERE, dim=1)[:, None, None]
+    fits = cosines.amax(dim=(1, 2), keepdim=True) >= least
+    return min_max((cosines - level).relu()) * fits
 
 
 def probabilities(evidence: Evidence, alone: bool = False) -> torch.Tensor:

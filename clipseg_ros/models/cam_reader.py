@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from clipseg_ros.models.blocks import pre_norm_block
 from clipseg_ros.models.clip import CLIP, Look
 
 BACKWARD_FLOATS = 2**24  # in the feed-forward layer, of the texts whose gradients are taken at once: 64 MiB
@@ -74,6 +76,11 @@ class CamReader(nn.Module):
         slopes = self._scale / length * (gradients[:-1] - along[:, None] * gradients[-1])
         logits = torch.cat([self._scale * texts @ unit, behind.logsumexp(dim=0)[None]])
         return Evidence(activations[1:], logits, slopes, look.grid)
+
+    def cosines(self, look: Look, texts: torch.Tensor) -> torch.Tensor:
+        """(N, h, w) float32: cosine of each patch's own projected vector with unit vectors of texts (N, E)."""
+        patches = self.projection(self.norm(pre_norm_block(self.block, look.tokens[None])[0, 1:]))
+        return (texts @ F.normalize(patches, dim=-1).mT).unflatten(1, look.grid)
 
     def _feature(self, patches: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
         """(E,) mean of the projected patches (n, D), to which attention brought `mixed` (n, D)."""

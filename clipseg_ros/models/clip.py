@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import CLIPModel
 from transformers.models.clipseg.modeling_clipseg import CLIPSegModel
 
-from clipseg_ros.models import weights
+from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.blocks import attend_openly, attention_maps, pre_norm_block
 
 LAYERS_OF_ATTENTION = 8  # the last ones, whose mean says which patches belong together (CLIP-ES)
@@ -28,11 +28,12 @@ class Look:
     """What the vision tower made of one image before its last block.
 
     tokens: (1 + n, D) float32, class token first: the input of the last block. attention: (n, n) float32, patches
-    alone: mean of the heads and of the last 8 layers, the last included. grid: (h, w), n = h * w.
+    alone: mean of the heads and of the last 8 layers, the last included; None where it was not asked for.
+    grid: (h, w), n = h * w.
     """
 
     tokens: torch.Tensor
-    attention: torch.Tensor
+    attention: torch.Tensor | None
     grid: tuple[int, int]
 
 
@@ -83,20 +84,22 @@ class CLIP(nn.Module):
             tokens = pre_norm_block(block, tokens)
         return F.normalize(self.network.visual_projection(vision.post_layernorm(tokens[:, 0])).float(), dim=-1)
 
-    def look(self, pixels: torch.Tensor) -> Look:
-        """Normalised pixels (1, 3, h, w) up to the last block, which cam.CamReader runs."""
+    def look(self, pixels: torch.Tensor, attention: bool = True) -> Look:
+        """Normalised pixels (1, 3, h, w) up to the last block, which cam_reader.CamReader runs."""
         layers, tokens = self.network.vision_model.encoder.layers, self._embed_pixels(pixels)
         maps = []
         for index, block in enumerate(layers[:-1]):
-            if index < len(layers) - LAYERS_OF_ATTENTION:
+            if not attention or index < len(layers) - LAYERS_OF_ATTENTION:
                 tokens = pre_norm_block(block, tokens)
                 continue
-            mixed, attention = attend_openly(block.self_attn, block.layer_norm1(tokens))
+            mixed, weights = attend_openly(block.self_attn, block.layer_norm1(tokens))
             tokens = tokens + mixed
             tokens = tokens + block.mlp(block.layer_norm2(tokens))
-            maps.append(attention[0, 1:, 1:])
-        maps.append(attention_maps(layers[-1].self_attn, layers[-1].layer_norm1(tokens))[0, 1:, 1:])
+            maps.append(weights[0, 1:, 1:])
         grid = (pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size)
+        if not attention:
+            return Look(tokens[0].float(), None, grid)
+        maps.append(attention_maps(layers[-1].self_attn, layers[-1].layer_norm1(tokens))[0, 1:, 1:])
         return Look(tokens[0].float(), sum(maps) / len(maps), grid)
 
     def _embed_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -127,6 +130,6 @@ class CLIP(nn.Module):
 
 def load(folder: Path, dtype: torch.dtype) -> CLIPModel | CLIPSegModel:
     """The CLIP of a folder in evaluation mode: a CLIPModel, or the CLIP inside a CLIPSeg. Raises WeightsError."""
-    if weights.read_json(folder / "config.json").get("model_type") == "clipseg":
-        return weights.load_clipseg(folder, dtype).clip
-    return weights.load_network(CLIPModel, "clip", folder, dtype)
+    if weights_files.read_json(folder / "config.json").get("model_type") == "clipseg":
+        return weights_files.load_clipseg(folder, dtype).clip
+    return weights_files.load_network(CLIPModel, "clip", folder, dtype)

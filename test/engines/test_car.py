@@ -67,7 +67,10 @@ def test_words_may_be_distractors_of_the_classifier_alone() -> None:
 
 
 @pytest.mark.parametrize("mode", ["semantic", "referring"])
-@pytest.mark.parametrize("options", [{}, {"background": ()}, {"cam": "grad-cam"}, {"crf": True}, {"mask_threshold": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"background": ()}, {"cam": "grad-cam"}, {"cam": "patches"}, {"crf": True}, {"mask_threshold": 1.0}],
+)
 @pytest.mark.parametrize("texts", [(), ("cat",), ("cat", "cat"), tuple(f"cat {i}" for i in range(100))])
 def test_any_number_of_queries_is_answered(texts: tuple[str, ...], options: dict, mode: str) -> None:
     if len(texts) == 100 and (options or mode == "referring"):
@@ -163,6 +166,18 @@ def test_texts_are_encoded_once_and_forgotten_last(counts: Counter[str], monkeyp
     monkeypatch.setattr(car_texts, "CACHED_SETS", 1)
     assert ask(engine, "cat", "dog").scores.shape[0] == 2
     assert counts["CLIPTextEmbeddings"]
+
+
+def test_equal_masks_are_judged_once(counts: Counter[str]) -> None:
+    options = {"cam": "patches", "min_steps": 3, "distractors": False, "when_empty": "best"}
+    ask(robot(**options), "cat", "car", "horse")
+    assert counts["CLIPVisionEmbeddings"] == 0 and counts["Conv2d"] == 2  # the frame, and its three masks
+
+
+def test_a_query_that_no_patch_fits_is_dropped() -> None:
+    found = ask(robot(cam="patches"), "cat", "car")
+    assert found.present.all() and found.scores.max() > 0.9
+    assert dropped(ask(robot(cam="patches", patch_threshold=1.0), "cat", "car")) == [1, 1]
 
 
 def test_a_closed_engine_holds_no_weights() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from clipseg_ros.engines import car_presets
+from clipseg_ros.datasets import tabletop
 from clipseg_ros.engines.car_presets import DEFAULT_PRESET, PRESETS, option_names, settings
 from clipseg_ros.engines.car_settings import CarSettings
-from clipseg_ros.engines.car_words import CONTEXT_STUFF, TEMPLATES_15
+from clipseg_ros.engines.car_words import CONTEXT_STUFF, TABLETOP, TEMPLATES_15
 from clipseg_ros.evaluation import published
 
 CB, BG, GB = ("circle", "blur"), ("blur", "gray"), ("gray", "blur")
@@ -45,6 +46,10 @@ def test_a_preset_is_the_authors_configuration(name: str) -> None:
 
 def test_presets_are_the_published_ones_the_demo_and_the_robot() -> None:
     assert set(PRESETS) == {*PUBLISHED, "demo", "robot"} and DEFAULT_PRESET == "robot"
+
+
+def test_the_demos_distractors_are_the_kinds_of_its_scenes() -> None:
+    assert settings({"preset": "demo"}).distractor_words == TABLETOP == tuple(tabletop.KINDS)
 
 
 @pytest.mark.parametrize(("name", "row"), [("voc", "2"), ("coco", "4")])

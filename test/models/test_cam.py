@@ -107,6 +107,22 @@ def test_a_text_alone_knows_the_background_and_no_other_text(model: CLIP, golden
     np.testing.assert_allclose(chances[2], cam.probabilities(evidence.of(torch.tensor([2])))[0], atol=1e-6)
 
 
+def test_cosines_are_of_each_projected_patch(model: CLIP, golden: dict) -> None:
+    look, texts = look_at(model, golden["case_a"]), torch.from_numpy(golden["case_a"]["0_text_feat"])
+    vision = model.network.vision_model
+    patches = vision.post_layernorm(pre_norm_block(vision.encoder.layers[-1], look.tokens[None])[0, 1:])
+    expected = F.cosine_similarity(model.network.visual_projection(patches)[None], texts[:, None], dim=-1)
+    np.testing.assert_allclose(CamReader(model).cosines(look, texts).flatten(1), expected, atol=1e-6)
+
+
+def test_a_map_of_patches_is_what_stands_out_and_empty_where_no_patch_fits() -> None:
+    cosines = torch.full((2, 4, 5), 0.1)
+    cosines[0, 1, 1], cosines[0, 3, 2], cosines[1, 0, 0] = 0.5, 0.3, 0.29
+    maps = cam.patch_maps(cosines, least=0.3)
+    assert maps[0, 1, 1] == 1.0 and maps[0, 3, 2] == pytest.approx(0.5) and (maps[0] > 0).sum() == 2
+    assert not maps[1].any() and cam.patch_maps(cosines, least=0.2)[1, 0, 0] == 1.0
+
+
 def test_a_single_text_without_background_has_the_map_of_its_logit(model: CLIP, golden: dict) -> None:
     evidence = read(model, golden["case_d"]).of(torch.tensor([1]))
     assert evidence.logits[-1] == -np.inf

@@ -55,6 +55,13 @@ def test_the_look_is_the_references_on_any_grid(model: CLIP, case: str) -> None:
     np.testing.assert_allclose(look.attention, golden["0_attn_mean8"], atol=1e-6)
 
 
+def test_a_look_without_attention_sees_the_same(model: CLIP) -> None:
+    pixels = torch.from_numpy(stages("case_a")["0_pixel_values"])
+    look = model.look(pixels, attention=False)
+    assert look.attention is None and look.grid == (6, 8)
+    np.testing.assert_allclose(look.tokens, model.look(pixels).tokens, atol=1e-5)
+
+
 @pytest.mark.parametrize(("skip", "name"), [(True, "clf_img_feat"), (False, None)])
 def test_images_are_embedded_with_and_without_the_last_block(judge: CLIP, skip: bool, name: str | None) -> None:
     with np.load(CAR / "masks" / "case_b.npz") as golden:
