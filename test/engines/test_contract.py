@@ -20,7 +20,7 @@ from clipseg_ros.segmentation import Prompt, PromptError
 OPTIONS = {"side": 96}
 # Queries of random weights are all kept, and asked without a sentence that would count among their tokens.
 CAR_OPTIONS = {
-    "query_template": "{}", "templates": "{}", "background": (), "background_words": ("wall",), "max_tokens": 36,
+    "query_template": "{}", "templates": "{}", "background": "clip_es", "max_tokens": 36,
     "confidence_threshold": 0.0, "when_empty": "best", "visual_prompts": ("black",),
 }
 PROMPTS = (Prompt("red cup"), Prompt("something to sit on", threshold=0.4), Prompt("a jar"))
