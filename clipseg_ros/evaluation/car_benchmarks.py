@@ -50,6 +50,10 @@ CAMS: Variants = (
     ("gradCAM, no recurrence", (("cam", "grad-cam"), *NO_RECURRENCE)),
     ("gradCAM, recurrence", (("cam", "grad-cam"),)),
 )
+PATCHES: Variants = (
+    ("patches, no recurrence", (("cam", "patches"), *NO_RECURRENCE)), ("patches, recurrence", (("cam", "patches"),)),
+)
+"""Not of the paper: for small models that learned what each patch shows."""
 PROMPTS: Variants = tuple(
     (row, (("visual_prompts", ("black",) if row == "mask" else tuple(row.split("+"))),))
     for row, _ in published.table("car", "table4").rows
@@ -167,6 +171,11 @@ def on_scenes(prefix: str, variants: Variants) -> Variants:
     return tuple((f"{prefix}: {name}", options) for name, options in variants)
 
 
+VARIANTS = (
+    *on_scenes("CAM", CAMS + PATCHES),
+    *on_scenes("prompts", (*PROMPTS, ("crop", (("visual_prompts", ("crop",)),)))),
+    *on_scenes("background", BACKGROUNDS),
+)
 ENTRIES = (
     painted("voc", "VOC 2012 val, 21 classes, background where no class is", open_voc21, VOC, "voc", VOC_ROOT,
             column("table1", ("mIoU", "Pascal VOC")), (EDITED,)),
@@ -206,11 +215,6 @@ ENTRIES = (
     ),
     Benchmark(
         "tabletop-car-variants", "rendered scenes, 320x240, 5 queries, half of them absent: Tables 2, 4 and 6 on them",
-        MixedTabletop(
-            (*on_scenes("CAM", CAMS), *on_scenes("prompts", (*PROMPTS, ("crop", (("visual_prompts", ("crop",)),)))),
-             *on_scenes("background", BACKGROUNDS)),
-            "5, half of them absent",
-        ),
-        notes=(WITHOUT,),
+        MixedTabletop(VARIANTS, "5, half of them absent"), notes=(WITHOUT,),
     ),
 )

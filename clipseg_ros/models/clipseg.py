@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import CLIPSegForImageSegmentation
 
 from clipseg_ros.models.blocks import post_norm_block, pre_norm_block
@@ -54,12 +55,16 @@ class CLIPSeg(nn.Module):
         """Where the parameters lie."""
         return self.network.decoder.film_mul.weight.device
 
-    def encode_image(self, pixels: torch.Tensor, patches: torch.Tensor | None = None) -> Readouts:
+    def encode_image(
+        self, pixels: torch.Tensor, patches: torch.Tensor | None = None, spans: torch.Tensor | None = None
+    ) -> Readouts:
         """Read-outs of normalised pixels (B, 3, h, w), sides multiples of the patch; later blocks are not run.
 
-        patches: (B, K) numbers, row by row from 0, of the patches to look at, in place of all h * w; for training.
+        For training: patches (B, K) numbers, row by row from 0, of the patches to look at, in place of all h * w; spans
+        (B, 4) top, left, height and width, in [0, 1], of the part that pixels are of a whole picture with a position in
+        each of its places; None for all of it.
         """
-        tokens, taken = self._embed_pixels(pixels), []
+        tokens, taken = self._embed_pixels(pixels, spans), []
         if patches is not None:
             tokens = torch.cat([tokens[:, :1], tokens[:, 1:].take_along_dim(patches[..., None], dim=1)], dim=1)
         for index, block in enumerate(self.network.clip.vision_model.encoder.layers[: self.extract_layers[-1] + 1]):
@@ -107,9 +112,27 @@ class CLIPSeg(nn.Module):
         planes = tokens[:, 1:].transpose(1, 2).unflatten(2, readouts.grid)
         return decoder.transposed_convolution(planes).flatten(0, 1).unflatten(0, (images, prompts))
 
-    def _embed_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _embed_pixels(self, pixels: torch.Tensor, spans: torch.Tensor | None = None) -> torch.Tensor:
         height, width = pixels.shape[2:]
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(f"pixels of {height}x{width}: expected multiples of the patch size {self.patch_size}")
         vision = self.network.clip.vision_model
-        return vision.pre_layrnorm(vision.embeddings(pixels.to(self.dtype), interpolate_pos_encoding=True))
+        if spans is None:
+            return vision.pre_layrnorm(vision.embeddings(pixels.to(self.dtype), interpolate_pos_encoding=True))
+        seen, positions = vision.embeddings, vision.embeddings.position_embedding.weight
+        planes = seen.patch_embedding(pixels.to(self.dtype))
+        planes = planes + _cut_out(positions[1:], spans, planes.shape[2:])
+        first = (seen.class_embedding + positions[0]).expand(len(planes), 1, -1)
+        return vision.pre_layrnorm(torch.cat([first, planes.flatten(2).transpose(1, 2)], dim=1))
+
+
+def _cut_out(positions: torch.Tensor, spans: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """(B, C, h, w) positions (s * s, C) of a square, resampled at the centres of a grid (h, w) over each span."""
+    side = round(len(positions) ** 0.5)
+    field = positions.T.unflatten(1, (side, side)).expand(len(spans), -1, -1, -1)
+    rows, columns = (
+        start[:, None] + length[:, None] * (torch.arange(count, device=spans.device) + 0.5) / count
+        for start, length, count in zip(spans.T[:2], spans.T[2:], grid)
+    )
+    places = torch.stack(torch.broadcast_tensors(columns[:, None, :], rows[:, :, None]), dim=3)
+    return F.grid_sample(field, 2.0 * places - 1.0, mode="bicubic", padding_mode="border", align_corners=False)

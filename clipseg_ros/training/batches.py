@@ -14,7 +14,7 @@ from clipseg_ros.masks import resize_image
 from clipseg_ros.training.recipes import Recipe
 from clipseg_ros.training.views import varied
 
-VISIBLE = 12  # pixels of the network's output from which a phrase counts as there; fewer is neither there nor absent
+VISIBLE = 24  # pixels of the network's output from which a phrase counts as there; fewer is neither there nor absent
 PREFIXES = ("", "", "a ", "the ")
 
 

@@ -4,6 +4,7 @@ the same vision tower without captions, for the baseline ViTSeg."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from clipseg_ros.training import network
 from clipseg_ros.training.batches import VISIBLE, Captions, PhraseBook, Pictures, draw_pictures, near_objects
 from clipseg_ros.training.losses import DenseClasses, Fit, Look
 from clipseg_ros.training.recipes import Recipe
+from clipseg_ros.training.spans import draw_scene_spans, draw_view_spans
 from clipseg_ros.training.views import draw_view
 
 VIEW_CAPTIONS = 6  # drawn for each view while views are learned alone
@@ -24,13 +26,16 @@ VIEW_CAPTIONS = 6  # drawn for each view while views are learned alone
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """B scenes with captions, and the patches near objects (B, K); B is 0 while views are learned alone. V object
-    views: images (V, s, s, 3) uint8, class ids (V, s, s) uint8 and the class shown (V,). texts: the T captions, each
-    once, and meant (T,) their numbers in the PhraseBook; own (B, N): which of them were drawn for a scene."""
+    views: images (V, s, s, 3) uint8, class ids (V, s, s) uint8 and the class shown (V,). scene_spans (B, 4), view_spans
+    (V, 4): see spans. texts: the T captions, each once, and meant (T,) their numbers in the PhraseBook; own (B, N):
+    which of them were drawn for a scene."""
 
     scenes: Pictures
     near: np.ndarray
+    scene_spans: np.ndarray
     views: np.ndarray
     view_labels: np.ndarray
+    view_spans: np.ndarray
     shown: np.ndarray
     texts: list[str]
     meant: np.ndarray
@@ -56,7 +61,7 @@ class KindTask:
         self.model = CLIPSeg(network.initialise(network.configure(recipe, words), recipe.captions.seed))
         self.module = nn.ModuleDict({
             "clip": self.model.network.clip, "classes": DenseClasses(recipe.width),
-            "patches": Fit(-3.0), "views": Fit(-3.0), "scenes": Fit(-3.0),
+            "patches": Fit(-3.0), "views": Fit(-3.0), "scenes": Fit(-3.0), "means": Fit(-3.0),
         }).to(device)
 
     def draw(self, step: int, rank: int, ranks: int) -> Lesson:
@@ -77,7 +82,8 @@ class KindTask:
         meant = np.empty(len(texts), int)
         meant[own] = rows.phrases
         return Lesson(
-            scenes, np.array(near), np.stack(views), np.stack(labels), np.array(shown), texts, meant, own
+            scenes, np.array(near), draw_scene_spans(len(near), recipe, rng), np.stack(views), np.stack(labels),
+            draw_view_spans(count, recipe, rng), np.array(shown), texts, meant, own,
         )
 
     def _captions_of(self, shown: np.ndarray, rng: np.random.Generator) -> Captions:
@@ -86,15 +92,19 @@ class KindTask:
 
     def loss(self, batch: Lesson) -> torch.Tensor:
         """The scalar to be made small."""
-        views = self._look(batch.views, batch.view_labels, None)
-        loss = self._view_lesson(views, batch)
-        if not len(batch.near):
-            return loss
-        return loss + self._scene_lesson(self._look(batch.scenes.images, batch.scenes.labels, batch.near))
+        loss = self._view_lesson(self._look_at_views(batch), batch)
+        return loss + self._scene_lesson(self._look_at_scenes(batch)) if len(batch.near) else loss
 
-    def _look(self, images: np.ndarray, labels: np.ndarray, near: np.ndarray | None) -> Sight:
+    def _look_at_views(self, batch: Lesson) -> Sight:
+        return self._look(batch.views, batch.view_labels, batch.view_spans, None)
+
+    def _look_at_scenes(self, batch: Lesson) -> Sight:
+        return self._look(batch.scenes.images, batch.scenes.labels, batch.scene_spans, batch.near)
+
+    def _look(self, images: np.ndarray, labels: np.ndarray, spans: np.ndarray, near: np.ndarray | None) -> Sight:
         patches, truth = None if near is None else self._tensor(near), self._tensor(labels)
-        readouts = self.model.encode_image(network.normalised(images, self._device), patches)
+        pixels = network.normalised(images, self._device)
+        readouts = self.model.encode_image(pixels, patches, self._tensor(spans))
         return Sight(readouts.tokens[-1], truth, Look(truth, readouts.grid, patches))
 
     def _view_lesson(self, views: Sight, batch: Lesson) -> torch.Tensor:
@@ -117,20 +127,20 @@ class CaptionTask(KindTask):
 
     def loss(self, batch: Lesson) -> torch.Tensor:
         """The scalar to be made small."""
-        vectors, views = self._embed(batch.texts), self._look(batch.views, batch.view_labels, None)
+        vectors, views = self._embed(batch.texts), self._look_at_views(batch)
         loss = self._view_lesson(views, batch) + self._views(views, vectors, batch)
         if not len(batch.near):
             return loss
-        scenes = self._look(batch.scenes.images, batch.scenes.labels, batch.near)
+        scenes = self._look_at_scenes(batch)
         return (
             loss + self._scene_lesson(scenes) + self._patches(scenes, vectors, batch)
             + self._scenes(scenes, vectors, batch)
         )
 
     def _views(self, views: Sight, vectors: torch.Tensor, batch: Lesson) -> torch.Tensor:
-        """All captions of the batch and all object views."""
+        """All captions of the batch and all object views: their class tokens, and the means of their patches."""
         fits = self._tensor(self._book.truth[batch.meant][:, batch.shown].T).float()[..., None]
-        return self.module["views"](self._project(views.tokens[:, :1]), vectors[None], fits).mean()
+        return sum(losses.mean() for losses in self._whole("views", views, vectors, fits))
 
     def _patches(self, scenes: Sight, vectors: torch.Tensor, batch: Lesson) -> torch.Tensor:
         """Every scene's own captions and the patches that they are about."""
@@ -144,8 +154,16 @@ class CaptionTask(KindTask):
         pixels = counts @ self._book.truth[batch.meant].T
         clear = self._tensor((pixels == 0) | (pixels >= VISIBLE)).float()
         fits = self._tensor(pixels > 0).float()[..., None]
-        losses = self.module["scenes"](self._project(scenes.tokens[:, :1]), vectors[None], fits)[..., 0]
-        return (losses * clear).sum() / clear.sum()
+        return sum(
+            (losses[..., 0] * clear).sum() / clear.sum() for losses in self._whole("scenes", scenes, vectors, fits)
+        )
+
+    def _whole(self, name: str, seen: Sight, vectors: torch.Tensor, fits: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The losses of the class tokens, then of the means of the projected patches, of which CLIP-ES takes the
+        gradients that tell where a text fits."""
+        projected = self._project(seen.tokens)
+        yield self.module[name](projected[:, :1], vectors[None], fits)
+        yield self.module["means"](projected[:, 1:].mean(1, keepdim=True), vectors[None], fits)
 
     def _embed(self, texts: list[str]) -> torch.Tensor:
         encoded = self._words(texts, padding=True, return_tensors="pt").to(self._device)

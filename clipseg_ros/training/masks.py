@@ -19,10 +19,12 @@ from clipseg_ros.training.recipes import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """pictures (B,) numbers; for N prompts each: phrases (B, N) numbers in the book, supports (B, N) numbers of the
-    readings' objects, text_weight (B, N) float32, 1 without a support; targets (B, N, H, W) bool."""
+    """pictures (B,) numbers and corners (B, 2) of what is seen of them, in patches; for N prompts each: phrases (B, N)
+    numbers in the book, supports (B, N) numbers of the readings' objects, text_weight (B, N) float32, 1 without a
+    support; targets (B, N, H, W) bool."""
 
     pictures: np.ndarray
+    corners: np.ndarray
     phrases: np.ndarray
     supports: np.ndarray
     text_weight: np.ndarray
@@ -52,9 +54,9 @@ class MaskTask:
         count, shape = recipe.mask_batch // ranks, (recipe.mask_batch // ranks, recipe.prompts)
         pictures = np.sort(rng.choice(len(self._readings.labels), count, replace=False))
         phrases, supports, weights = np.empty(shape, int), np.zeros(shape, int), np.ones(shape, np.float32)
-        targets = np.empty((*shape, *self._readings.labels.shape[1:]), bool)
+        targets, corners = np.empty((*shape, recipe.output, recipe.output), bool), np.empty((count, 2), int)
         for index, picture in enumerate(pictures):
-            labels = self._readings.labels[picture]
+            corners[index], labels = self._cut(self._readings.labels[picture], rng)
             pixels = np.bincount(labels.ravel(), minlength=256)
             phrases[index] = self._book.draw(pixels, recipe.prompts, recipe.absent, rng)
             for place in np.flatnonzero(rng.random(recipe.prompts) < recipe.mixed):
@@ -63,7 +65,7 @@ class MaskTask:
                 supports[index, place] = rng.choice(self._objects[shown])
                 weights[index, place] = max(0.0, rng.uniform(-0.5, 1.0))  # a third are supports alone
             targets[index] = self._book.truth[phrases[index]][:, labels]
-        return Prompts(pictures, phrases, supports, weights, targets)
+        return Prompts(pictures, corners, phrases, supports, weights, targets)
 
     def loss(self, batch: Prompts) -> torch.Tensor:
         """Cross-entropy and Dice of the masks."""
@@ -71,10 +73,20 @@ class MaskTask:
         weight = torch.from_numpy(batch.text_weight).to(device)[..., None]
         texts, supports = self._texts[batch.phrases], self._vectors[batch.supports]
         vectors = weight * texts + (1.0 - weight) * supports
-        logits = self._model.decode(self._readings.readouts(batch.pictures, device), vectors)
+        readouts = self._readings.readouts(batch.pictures, batch.corners, self.recipe.grid, device)
+        logits = self._model.decode(readouts, vectors)
         if logits.shape[2:] != batch.targets.shape[2:]:  # the head of CLIP-Deconv enlarges by the patch
             logits = F.interpolate(logits, batch.targets.shape[2:], mode="bilinear")
         return mask_loss(logits.float(), torch.from_numpy(batch.targets).to(device), self.recipe.dice)
+
+    def _cut(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The corner (2,) of a square of recipe.grid patches around some pixel of an object, and the square's labels."""
+        cell, side = self._readings.cell, self.recipe.grid
+        objects = np.argwhere(labels)
+        spot = objects[rng.integers(len(objects))] if len(objects) else np.array(labels.shape) // 2
+        corner = np.clip(spot // cell - rng.integers(0, side, 2), 0, np.array(self._readings.grid) - side)
+        (top, left), length = corner * cell, side * cell
+        return corner, labels[top : top + length, left : left + length]
 
     def _support(self, pixels: np.ndarray, rng: np.random.Generator) -> int:
         """A class that some object shows: of the picture, or, a share `absent` of the time, not of it."""

@@ -31,7 +31,7 @@ def configure(recipe: Recipe, tokenizer: CLIPTokenizerFast) -> CLIPSegConfig:
         vision_config={
             "hidden_size": recipe.width, "intermediate_size": recipe.feed_forward,
             "num_hidden_layers": recipe.depth, "num_attention_heads": recipe.heads,
-            "image_size": recipe.side, "patch_size": recipe.patch,
+            "image_size": recipe.input_side, "patch_size": recipe.patch,
         },
         projection_dim=recipe.vector, extract_layers=list(recipe.extract_layers), reduce_dim=recipe.reduce_dim,
         decoder_num_attention_heads=4, decoder_intermediate_size=recipe.decoder_feed_forward,

@@ -13,15 +13,15 @@ from clipseg_ros.training.loop import Schedule
 class Recipe:
     """A small CLIPSeg from scratch on rendered tabletop scenes, in the paper's two stages.
 
-    Network: side and patch in pixels; input_side: of the square with as many pixels as a camera's picture is resized
-    to, aspect kept, at which objects are about as large as in training; width / depth / heads / feed-forward of the
+    Network: input_side: of the square with as many pixels as a camera's picture is resized to, aspect kept; side: of
+    the cut-outs of such pictures that it learns from; patch in pixels; width / depth / heads / feed-forward of the
     vision tower, blocks read by the decoder (from 0), width / feed-forward of the decoder, width / depth of the text
     tower, size of a prompt's vector.
     Data: `scenes` rendered from seed first_seed on, without what is held out; scenes of the seeds `validation` choose
     the threshold, those of `tests` give the printed numbers.
     Stage `captions`: both towers learn which captions fit whole scenes, patches and object views. For view_steps they
     see views_alone object views of view_side pixels a step, from which kinds are learned soonest; then a step sees
-    `batch` scenes, of which a share `share` of the patches near objects, since the rest is table, with `phrases`
+    `batch` cut-outs of scenes, of which a share `share` of the patches near objects, since the rest is table, with `phrases`
     captions each, of which a share `absent` does not fit; and `views` object views.
     Stage `masks`: the towers are frozen, the decoder learns from the first `examples` scenes. A step sees mask_batch
     pictures and `prompts` prompts each, of which a share `absent` is not to be seen, and a share `mixed` mixes its text
@@ -34,12 +34,12 @@ class Recipe:
     groups: tuple[str, ...] | None = None
 
     side: int = 192
-    patch: int = 8
-    input_side: int = 280
-    width: int = 128
+    patch: int = 12
+    input_side: int = 276
+    width: int = 160
     depth: int = 6
-    heads: int = 4
-    feed_forward: int = 512
+    heads: int = 5
+    feed_forward: int = 640
     extract_layers: tuple[int, ...] = (1, 3, 5)
     reduce_dim: int = 64
     decoder_feed_forward: int = 256
@@ -53,20 +53,20 @@ class Recipe:
     tests: range = TESTS
 
     captions: Schedule = Schedule(
-        steps=6_500, learning_rate=1e-3, warm_up=200, weight_decay=0.05, beta2=0.98, muon=0.02, clip=1.0
+        steps=7_500, learning_rate=1e-3, warm_up=200, weight_decay=0.05, beta2=0.98, muon=0.02, clip=1.0
     )
-    batch: int = 16
+    batch: int = 32
     share: float = 0.3
-    phrases: int = 12
-    views: int = 8
-    view_side: int = 64
-    view_steps: int = 2_500
-    views_alone: int = 32
+    phrases: int = 8
+    views: int = 16
+    view_side: int = 60
+    view_steps: int = 1_500
+    views_alone: int = 64
     absent: float = 0.4
 
     examples: int = 7_000
-    masks: Schedule = Schedule(steps=1_600, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
-    mask_batch: int = 8
+    masks: Schedule = Schedule(steps=3_000, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
+    mask_batch: int = 12
     prompts: int = 4
     mixed: float = 0.25
     dice: float = 1.0
@@ -83,7 +83,7 @@ class Recipe:
 
 
 _SMOKE = Recipe(
-    side=96, input_side=96, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32,
+    side=96, patch=8, input_side=128, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32,
     text_width=64, text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
     captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
     masks=Schedule(steps=2, learning_rate=1e-3), mask_batch=2, prompts=3,

@@ -98,10 +98,9 @@ def _learn_masks(
 
 def _patches(readings: Readings, device: torch.device) -> torch.Tensor:
     """(M, C) the deepest read-out where objects are, and as many patches besides."""
-    tokens = readings.readouts(np.arange(min(SAMPLE * 16, len(readings.labels))), device).tokens[-1][:, 1:]
-    height, width = readings.grid
-    step = readings.labels.shape[1] // height, readings.labels.shape[2] // width
-    centres = readings.labels[: len(tokens), step[0] // 2 :: step[0], step[1] // 2 :: step[1]]
+    tokens = torch.from_numpy(readings.tokens[: SAMPLE * 16, -1, 1:]).to(device).float()
+    cell = readings.cell
+    centres = readings.labels[: len(tokens), cell // 2 :: cell, cell // 2 :: cell]
     objects = torch.from_numpy(centres.reshape(len(tokens), -1) > 0).to(device)
     return torch.cat([tokens[objects], tokens[~objects][: int(objects.sum())]])
 

@@ -84,6 +84,18 @@ def test_positions_are_interpolated_as_the_reference_does(model: CLIPSeg, tiny_w
     close(torch.cat(readouts.tokens)[:, ::13], golden["blocks_352_sub"][[0, 1, 3]])
 
 
+def test_a_cut_out_of_everything_is_the_whole_and_others_take_the_places_of_their_part(model: CLIPSeg) -> None:
+    pixels = torch.randn(2, 3, 160, 224, generator=torch.Generator().manual_seed(0))
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(2, -1)
+    close(model._embed_pixels(pixels, whole), model._embed_pixels(pixels))
+    side = model.network.config.vision_config.image_size
+    part = torch.tensor([[16.0, 32.0, 32.0, 32.0]]) / side  # two patches square, of the second row and third column on
+    large = torch.zeros(1, 3, side, side)
+    large[..., 16:48, 32:64] = pixels[:1, :, :32, :32]
+    cells = 1 + torch.tensor([1, 1, 2, 2]) * (side // 16) + torch.tensor([2, 3, 2, 3])
+    close(model._embed_pixels(pixels[:1, :, :32, :32], part)[:, 1:], model._embed_pixels(large)[:, cells])
+
+
 @pytest.mark.parametrize("side", [96, 224, 352])
 def test_logits_are_the_references(model: CLIPSeg, tiny_weights: Path, golden: Arrays, side: int) -> None:
     readouts = model.encode_image(pixels_of(tiny_weights, golden[f"image_{side}"]))

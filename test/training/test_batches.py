@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from clipseg_ros.datasets import tabletop
+from clipseg_ros.models.clipseg import CLIPSeg
+from clipseg_ros.training import network, tokenizer
 from clipseg_ros.training.batches import PhraseBook, draw_pictures, near_objects
 from clipseg_ros.training.masks import MaskTask
 from clipseg_ros.training.pool import render_pool
-from clipseg_ros.training.readings import Readings
+from clipseg_ros.training.readings import Readings, read
 from clipseg_ros.training.recipes import RECIPES
+from clipseg_ros.training.spans import draw_scene_spans, draw_view_spans
 from clipseg_ros.training.views import GREY, draw_view
 
 SMOKE = RECIPES["demo-smoke"]
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +118,12 @@ def test_a_view_at_the_picture_s_edge_is_filled_with_grey():
 @pytest.fixture(scope="module")
 def task():
     """Two pictures of a red mug, of which supports are known, too; one of a blue chair."""
-    torch = pytest.importorskip("torch")
     mug, chair = tabletop.class_id("mug", "red"), tabletop.class_id("chair", "blue")
-    labels = np.zeros((3, 24, 24), np.uint8)
-    labels[:2, 4:12, 4:12], labels[2, 4:12, 4:12] = mug, chair
+    labels = np.zeros((3, 56, 72), np.uint8)
+    labels[:2, 4:12, 4:12], labels[2, 4:12, 44:52] = mug, chair
+    tokens = np.arange(14 * 18 + 1, dtype=np.float16)[:, None] * np.ones((3, 1, 1, 4), np.float16)
     readings = Readings(
-        np.zeros((3, 1, 5, 4), np.float16), labels, np.zeros((4, 6), np.float32),
-        np.array([mug, mug, chair, chair]), (2, 2),
+        tokens, labels, np.zeros((4, 6), np.float32), np.array([mug, mug, chair, chair]), (14, 18),
     )
     book = PhraseBook(masks=True)
     recipe = RECIPES["demo-smoke"]
@@ -131,11 +135,12 @@ def test_a_support_shows_what_its_target_is(task):
     seen = 0
     for step in range(60):
         drawn = task.draw(step, 0, 1)
-        for picture, phrases, supports, weights, targets in zip(
-            drawn.pictures, drawn.phrases, drawn.supports, drawn.text_weight, drawn.targets
+        for picture, (row, column), phrases, supports, weights, targets in zip(
+            drawn.pictures, 4 * drawn.corners, drawn.phrases, drawn.supports, drawn.text_weight, drawn.targets
         ):
+            shown = task._readings.labels[picture][row : row + SMOKE.output, column : column + SMOKE.output]
             for phrase, support, weight, target in zip(phrases, supports, weights, targets):
-                assert np.array_equal(target, book.truth[phrase][task._readings.labels[picture]])
+                assert np.array_equal(target, book.truth[phrase][shown])
                 if weight < 1.0:
                     assert book.phrases[phrase].classes == {task._readings.shown[support]}
                     seen += bool(target.any())
@@ -145,3 +150,39 @@ def test_a_support_shows_what_its_target_is(task):
 def test_the_same_step_draws_the_same_prompts(task):
     first, again = task[0].draw(7, 0, 1), task[0].draw(7, 0, 1)
     assert np.array_equal(first.phrases, again.phrases) and np.array_equal(first.text_weight, again.text_weight)
+
+
+def test_a_square_of_readings_holds_the_tokens_of_its_patches(task):
+    """Every token of the fixture is its own number, the class token 0."""
+    readings, corners = task[0]._readings, np.array([(0, 0), (2, 6)])
+    (tokens,), grid = (lambda one: (one.tokens, one.grid))(readings.readouts(np.array([0, 2]), corners, 12, CPU))
+    numbers = 1 + np.arange(14 * 18).reshape(14, 18)
+    assert grid == (12, 12) and (tokens[:, 0] == 0).all()
+    assert np.array_equal(tokens[0, 1:, 0].reshape(12, 12), numbers[:12, :12])
+    assert np.array_equal(tokens[1, 1:, 0].reshape(12, 12), numbers[2:, 6:])
+
+
+def test_readings_are_of_whole_pictures_as_the_engine_sees_them(pool, tmp_path):
+    words = tokenizer.build(["mug"], tmp_path)
+    model = CLIPSeg(network.initialise(network.configure(SMOKE, words), 0)).eval()
+    found = read(model, pool[:3], SMOKE, CPU)
+    assert found.grid == (14, 18) and found.labels.shape == (3, 56, 72) and found.tokens.shape == (3, 2, 253, 64)
+    for labels, picture in zip(found.labels, pool):
+        small = picture[2::240 // 56, 2::320 // 72, 3]
+        assert set(np.unique(labels)) <= set(np.unique(picture[..., 3])) and (labels > 0).any() == (small > 0).any()
+
+
+def test_a_cut_out_of_a_scene_lies_in_pictures_of_every_aspect():
+    recipe = RECIPES["demo"]
+    spans = draw_scene_spans(500, recipe, np.random.default_rng(0))
+    assert (spans >= 0).all() and (spans[:, :2] + spans[:, 2:] <= 1.0 + 1e-6).all() and spans.dtype == np.float32
+    aspects = spans[:, 2] / spans[:, 3]  # 16 patches are more of the height of a wide picture
+    assert aspects.min() < 0.75 and aspects.max() > 1.9
+    np.testing.assert_allclose(spans[:, 2:].prod(axis=1), (recipe.side / recipe.input_side) ** 2, rtol=1e-5)
+
+
+def test_half_of_the_views_are_whole_pictures():
+    spans = draw_view_spans(400, RECIPES["demo"], np.random.default_rng(0))
+    whole = (spans == (0, 0, 1, 1)).all(axis=1)
+    assert 0.4 < whole.mean() < 0.6 and (spans[:, :2] + spans[:, 2:] <= 1.0 + 1e-6).all()
+    assert spans[~whole, 2].min() < 0.3

@@ -84,7 +84,7 @@ def test_a_few_steps_teach_which_caption_fits_which_view(words, pool):
         task.loss(task.draw(0, step, 1)).backward()
         optimiser.step()
     lesson = task.draw(0, 99, 1)
-    views = task._look(lesson.views, lesson.view_labels, None)
+    views = task._look_at_views(lesson)
     seen = torch.nn.functional.normalize(task._project(views.tokens[:, 0]), dim=-1)
     names = torch.nn.functional.normalize(task._embed(["mug", "chair"]), dim=-1)
     mugs = torch.from_numpy(lesson.shown == tabletop.class_id("mug", "red"))
