@@ -26,8 +26,8 @@ VIEW_CAPTIONS = 6  # drawn for each view while views are learned alone
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """B scenes with captions, and the patches near objects (B, K); B is 0 while views are learned alone. V object
-    views: images (V, s, s, 3) uint8, class ids (V, s, s) uint8 and the class shown (V,). scene_spans (B, 4), view_spans
-    (V, 4): see spans. texts: the T captions, each once, and meant (T,) their numbers in the PhraseBook; own (B, N):
+    views: images (V, s, s, 3) uint8, class ids (V, s, s) uint8 and the class shown (V,). scene_spans and view_spans
+    (1, 4): see spans. texts: the T captions, each once, and meant (T,) their numbers in the PhraseBook; own (B, N):
     which of them were drawn for a scene."""
 
     scenes: Pictures
@@ -82,8 +82,8 @@ class KindTask:
         meant = np.empty(len(texts), int)
         meant[own] = rows.phrases
         return Lesson(
-            scenes, np.array(near), draw_scene_spans(len(near), recipe, rng), np.stack(views), np.stack(labels),
-            draw_view_spans(count, recipe, rng), np.array(shown), texts, meant, own,
+            scenes, np.array(near), draw_scene_spans(1, recipe, rng), np.stack(views), np.stack(labels),
+            draw_view_spans(1, recipe, rng), np.array(shown), texts, meant, own,
         )
 
     def _captions_of(self, shown: np.ndarray, rng: np.random.Generator) -> Captions:

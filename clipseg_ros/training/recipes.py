@@ -53,15 +53,15 @@ class Recipe:
     tests: range = TESTS
 
     captions: Schedule = Schedule(
-        steps=7_500, learning_rate=1e-3, warm_up=200, weight_decay=0.05, beta2=0.98, muon=0.02, clip=1.0
+        steps=6_700, learning_rate=1e-3, warm_up=200, weight_decay=0.05, beta2=0.98, muon=0.02, clip=1.0
     )
     batch: int = 32
-    share: float = 0.3
-    phrases: int = 8
-    views: int = 16
+    share: float = 0.22
+    phrases: int = 6
+    views: int = 12
     view_side: int = 60
-    view_steps: int = 1_500
-    views_alone: int = 64
+    view_steps: int = 1_200
+    views_alone: int = 48
     absent: float = 0.4
 
     examples: int = 7_000
