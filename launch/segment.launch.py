@@ -17,12 +17,20 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 TEXT_PARAMETERS = ("engine", "weights", "device", "image_transport")
-RVIZ_TOPICS = ("mask", "score", "overlay")
+RVIZ_TOPICS = ("mask", "score", "overlay", "points")
+TOPICS = {"image": "image", "depth": "depth", "camera_info": "camera_info", "query_topic": "seg_query"}
 
 ARGUMENTS = (
     DeclareLaunchArgument(
         "image", default_value="",
         description="camera topic to segment, such as /camera/color/image_raw (empty: the topic `image`)"),
+    DeclareLaunchArgument(
+        "depth", default_value="",
+        description="depth topic registered to the camera's, such as /camera/aligned_depth_to_color/image_raw, for "
+                    "points and targets (empty: the topic `depth`)"),
+    DeclareLaunchArgument(
+        "camera_info", default_value="",
+        description="the camera's calibration, such as /camera/color/camera_info (empty: the topic `camera_info`)"),
     DeclareLaunchArgument(
         "query_topic", default_value="",
         description="std_msgs/String topic that carries the words to look for (empty: the topic `seg_query`)"),
@@ -87,14 +95,13 @@ def _segment(given: dict[str, str]) -> Node:
         parameters.append(_existing("params_file", given["params_file"]))
     if values := _given_parameters(given):
         parameters.append(values)
-    topics = {"image": given["image"], "seg_query": given["query_topic"]}
     return Node(
         package="clipseg_ros",
         executable="segment",
         name="segment",
         namespace=given["namespace"] or None,
         parameters=parameters,
-        remappings=[(topic, value) for topic, value in topics.items() if value],
+        remappings=[(topic, given[argument]) for argument, topic in TOPICS.items() if given[argument]],
         ros_arguments=["--log-level", given["log_level"]] if given["log_level"] else None,
         prefix=_interpreter(given["venv"]) if given["venv"] else None,
         output="screen",

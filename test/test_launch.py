@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch" / "segment.launch.py"
 PROMISED = {
     "image", "query_topic", "weights", "engine", "device", "params_file", "namespace", "image_transport", "rviz",
-    "venv", "log_level", "use_sim_time",
+    "venv", "log_level", "use_sim_time", "depth", "camera_info",
 }
 SWITCHES = {"rviz", "large_images"}  # of the launch file itself: the node knows nothing of them
 
@@ -111,8 +111,12 @@ class TestRun:
         assert "ARGV ['--ros-args', '-r', '__node:=segment']" in told, told
 
     def test_topics_are_remapped_and_names_spaced(self, start) -> None:
-        told = start("image:=/camera/color/image_raw", "query_topic:=/words", "namespace:=robot", "log_level:=warn")
-        for rule in ("image:=/camera/color/image_raw", "seg_query:=/words", "__ns:=/robot"):
+        told = start(
+            "image:=/camera/color/image_raw", "query_topic:=/words", "namespace:=robot", "log_level:=warn",
+            "depth:=/camera/depth", "camera_info:=/camera/info",
+        )
+        rules = ("image:=/camera/color/image_raw", "seg_query:=/words", "__ns:=/robot", "depth:=/camera/depth")
+        for rule in (*rules, "camera_info:=/camera/info"):
             assert f"'-r', '{rule}'" in told
         assert "'--log-level', 'warn'" in told
 
@@ -134,7 +138,10 @@ class TestRun:
 
     def test_rviz_follows_the_namespace_and_the_camera(self, start) -> None:
         told = start("rviz:=true", "namespace:=robot", "image:=/camera/color/image_raw")
-        for rule in ("/segment/mask:=/robot/segment/mask", "/image:=/camera/color/image_raw"):
+        for rule in (
+            "/segment/mask:=/robot/segment/mask", "/segment/points:=/robot/segment/points",
+            "/image:=/camera/color/image_raw",
+        ):
             assert f"'-r', '{rule}'" in told
         assert "segment.rviz" in told
 

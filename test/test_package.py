@@ -140,6 +140,8 @@ def test_yaml_names_parameters_and_values_that_the_node_takes() -> None:
 def test_rviz_hears_the_node_and_does_not_stretch_scores() -> None:
     settings = yaml.safe_load((ROOT / "config" / "segment.rviz").read_text())["Visualization Manager"]
     shown = {display["Topic"]["Value"]: display for display in settings["Displays"]}
+    points = shown.pop("/segment/points")
+    assert points["Class"] == "rviz_default_plugins/PointCloud2" and points["Enabled"] is False
     assert set(shown) == {"/image", "/segment/mask", "/segment/score", "/segment/overlay"}
     assert settings["Global Options"]["Fixed Frame"] == "camera_color_optical_frame"
     score = shown["/segment/score"]

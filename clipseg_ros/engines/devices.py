@@ -34,6 +34,11 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def gpu_memory(device: str) -> int | None:
+    """Bytes that this process's tensors hold on a CUDA device; None for the CPU."""
+    return torch.cuda.memory_allocated(device) if device.startswith("cuda") else None
+
+
 def find_dtype(precision: str, device: torch.device) -> torch.dtype:
     """auto: fp16 on CUDA, fp32 elsewhere. Raises ValueError."""
     if precision == "auto":

@@ -61,8 +61,8 @@ class CLIPSeg(nn.Module):
         """Read-outs of normalised pixels (B, 3, h, w), sides multiples of the patch; later blocks are not run.
 
         For training: patches (B, K) numbers, row by row from 0, of the patches to look at, in place of all h * w; spans
-        (B, 4), or (1, 4) for all, top, left, height and width, in [0, 1], of the part that pixels are of a whole picture
-        with a position in each of its places; None for all of it.
+        (B, 4), or (1, 4) for all, top, left, height and width, in [0, 1], of the part of a whole picture that pixels
+        are to be taken for, whose positions they get; None for all of it.
         """
         tokens, taken = self._embed_pixels(pixels, spans), []
         if patches is not None:

@@ -164,6 +164,14 @@ class SegmentNode(LifecycleNode):
             return "unconfigured"
         return "active" if self._worker is not None and self._enabled else "inactive"
 
+    def _gpu_memory(self) -> str:
+        if self._engine is None:
+            return ""
+        from clipseg_ros.engines.devices import gpu_memory  # brings torch, which a node without an engine has not
+
+        taken = gpu_memory(self._engine.device)
+        return "" if taken is None else f"{taken / 1e6:.0f}"
+
     def _on_second(self) -> None:
         report = DiagnosticArray()
         report.header.stamp = self.get_clock().now().to_msg()
@@ -173,6 +181,7 @@ class SegmentNode(LifecycleNode):
                 "engine": self.settings.engine,
                 "weights": self.settings.weights,
                 "device": "" if self._engine is None else self._engine.device,
+                "GPU memory (MB)": self._gpu_memory(),
                 "queries": str(len(self._questions.job.entries)),
                 "dropped queries": self._questions.dropped,
                 "listened to": ", ".join(sorted(port.outputs.wanted())),

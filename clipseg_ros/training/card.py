@@ -21,8 +21,8 @@ Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop
 which renders {scenes} scenes (seeds {first_seed} to {last}) without what is held out
 (`datasets/tabletop/held_out.py`), teaches the towers for {caption_steps} steps of {batch} scenes and {views} object
 views (seed {caption_seed}), freezes them, and teaches the decoder on {examples} of the scenes for {mask_steps} steps of
-{mask_batch} pictures with {prompts} prompts each (seed {mask_seed}); the steps took {minutes} minutes. Scores were then moved so that
-{threshold} is the threshold that suits scenes {validation_first} to {validation_last}.
+{mask_batch} pictures with {prompts} prompts each (seed {mask_seed}); the steps took {minutes} minutes. Scores were
+then moved so that {threshold} is the threshold that suits scenes {validation_first} to {validation_last}.
 {parameters:.1f} million parameters, stored as float16.
 
 Measured at that threshold on {test_scenes} scenes that neither training nor the threshold saw (seeds {test_first} to

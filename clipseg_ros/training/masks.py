@@ -80,7 +80,7 @@ class MaskTask:
         return mask_loss(logits.float(), torch.from_numpy(batch.targets).to(device), self.recipe.dice)
 
     def _cut(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The corner (2,) of a square of recipe.grid patches around some pixel of an object, and the square's labels."""
+        """The corner (2,) of a square of recipe.grid patches around a pixel of an object, and the square's labels."""
         cell, side = self._readings.cell, self.recipe.grid
         objects = np.argwhere(labels)
         spot = objects[rng.integers(len(objects))] if len(objects) else np.array(labels.shape) // 2

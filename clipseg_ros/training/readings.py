@@ -26,9 +26,9 @@ VISUAL_PROMPT = "crop_bg_blur_intensity_10"  # the engine's default
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """Of P pictures as the engine sees a camera's: tokens (P, R, 1 + h * w, C) float16 read-outs, labels (P, H, W) uint8
-    class ids at the network's output size; of S objects shown as visual prompts: vectors (S, E) float32 and the class
-    id shown (S,)."""
+    """Of P pictures as the engine sees a camera's: tokens (P, R, 1 + h * w, C) float16 read-outs, labels (P, H, W)
+    uint8 class ids at the network's output size; of S objects shown as visual prompts: vectors (S, E) float32 and the
+    class id shown (S,)."""
 
     tokens: np.ndarray
     labels: np.ndarray

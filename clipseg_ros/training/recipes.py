@@ -21,8 +21,8 @@ class Recipe:
     the threshold, those of `tests` give the printed numbers.
     Stage `captions`: both towers learn which captions fit whole scenes, patches and object views. For view_steps they
     see views_alone object views of view_side pixels a step, from which kinds are learned soonest; then a step sees
-    `batch` cut-outs of scenes, of which a share `share` of the patches near objects, since the rest is table, with `phrases`
-    captions each, of which a share `absent` does not fit; and `views` object views.
+    `batch` cut-outs of scenes, of which a share `share` of the patches near objects, since the rest is table, with
+    `phrases` captions each, of which a share `absent` does not fit; and `views` object views.
     Stage `masks`: the towers are frozen, the decoder learns from the first `examples` scenes. A step sees mask_batch
     pictures and `prompts` prompts each, of which a share `absent` is not to be seen, and a share `mixed` mixes its text
     with a support. The loss is the mask's cross-entropy plus `dice`.
@@ -83,8 +83,9 @@ class Recipe:
 
 
 _SMOKE = Recipe(
-    side=96, patch=8, input_side=128, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1), reduce_dim=32,
-    text_width=64, text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
+    side=96, patch=8, input_side=128, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1),
+    reduce_dim=32, text_width=64, text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4],
+    view_side=48,
     captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
     masks=Schedule(steps=2, learning_rate=1e-3), mask_batch=2, prompts=3,
 )

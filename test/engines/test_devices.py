@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from clipseg_ros.engines.devices import DeviceError, find_device, find_dtype
+from clipseg_ros.engines.devices import DeviceError, find_device, find_dtype, gpu_memory
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -44,3 +44,14 @@ def test_precisions() -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="precision 'int8': expected auto, fp32, fp16, bf16"):
         find_dtype("int8", CPU)
+
+
+def test_the_cpu_has_no_gpu_memory() -> None:
+    assert gpu_memory("cpu") is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_memory_counts_what_tensors_hold() -> None:
+    before = gpu_memory("cuda:0")
+    held = torch.zeros(1024, 1024, device="cuda:0")
+    assert gpu_memory("cuda:0") - before >= held.nbytes

@@ -107,6 +107,7 @@ def test_the_diagnosis_has_rates_latencies_and_the_last_error(enter: Callable) -
     assert (told["frames segmented"], told["frames failed"], told["frames dropped"]) == ("1", "1", "1")
     assert float(told["engine latency p99 (ms)"]) >= float(told["engine latency p50 (ms)"]) > 0.0
     assert (told["queries"], told["device"], told["listened to"]) == ("1", "cpu", "mask")
+    assert told["GPU memory (MB)"] == ""  # of a GPU's engine alone
 
 
 @pytest.mark.parametrize(
