@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clipseg_ros.datasets import tabletop
+from clipseg_ros.evaluation.metrics import LARGEST_FALSE_SHARE
 
 BACKGROUND = 0.05
 STRIDE = 3  # of the pixels that tell what a patch shows: a ninth of them tells it as well
@@ -46,6 +47,20 @@ def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float) -> torch
     there = targets.amax((2, 3)) > 0
     lost = (1.0 - 2.0 * overlap / total.clamp_min(1.0)) * there
     return entropy + dice * lost.sum() / there.sum().clamp_min(1)
+
+
+def presence_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of whether a prompt is there at all, told by the mean of the highest logits: as many as
+    would be a false alarm (metrics.LARGEST_FALSE_SHARE of the pixels), or as the target has, where it has fewer.
+
+    logits, targets: (B, N, H, W).
+    """
+    highest = logits.flatten(2).topk(max(1, int(LARGEST_FALSE_SHARE * logits[0, 0].numel()))).values
+    sizes = targets.flatten(2).sum(2)
+    there = sizes > 0
+    counted = torch.where(there, sizes.clamp(max=highest.shape[2]), highest.shape[2])
+    few = torch.arange(highest.shape[2], device=logits.device) < counted[..., None]
+    return F.binary_cross_entropy_with_logits((highest * few).sum(2) / counted, there.float())
 
 
 class DenseClasses(nn.Module):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.training.batches import VISIBLE, PhraseBook
-from clipseg_ros.training.losses import mask_loss
+from clipseg_ros.training.losses import mask_loss, presence_loss
 from clipseg_ros.training.readings import Readings
 from clipseg_ros.training.recipes import Recipe
 
@@ -68,7 +68,7 @@ class MaskTask:
         return Prompts(pictures, corners, phrases, supports, weights, targets)
 
     def loss(self, batch: Prompts) -> torch.Tensor:
-        """Cross-entropy and Dice of the masks."""
+        """Cross-entropy and Dice of the masks, and whether each is there at all."""
         device = self._texts.device
         weight = torch.from_numpy(batch.text_weight).to(device)[..., None]
         texts, supports = self._texts[batch.phrases], self._vectors[batch.supports]
@@ -77,7 +77,8 @@ class MaskTask:
         logits = self._model.decode(readouts, vectors)
         if logits.shape[2:] != batch.targets.shape[2:]:  # the head of CLIP-Deconv enlarges by the patch
             logits = F.interpolate(logits, batch.targets.shape[2:], mode="bilinear")
-        return mask_loss(logits.float(), torch.from_numpy(batch.targets).to(device), self.recipe.dice)
+        logits, targets = logits.float(), torch.from_numpy(batch.targets).to(device)
+        return mask_loss(logits, targets, self.recipe.dice) + self.recipe.presence * presence_loss(logits, targets)
 
     def _cut(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The corner (2,) of a square of recipe.grid patches around a pixel of an object, and the square's labels."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clipseg_ros.datasets import tabletop
-from clipseg_ros.training.losses import DenseClasses, Fit, Look, mask_loss
+from clipseg_ros.training.losses import DenseClasses, Fit, Look, mask_loss, presence_loss
 
 
 def test_zero_logits_cost_log_two_and_half_the_dice():
@@ -24,6 +24,22 @@ def test_right_and_certain_costs_nothing():
 def test_an_absent_prompt_has_no_dice():
     nothing = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
     assert mask_loss(torch.zeros(1, 1, 2, 2), nothing, dice=1.0).item() == pytest.approx(math.log(2.0))
+
+
+def test_presence_is_told_by_as_many_of_the_highest_logits_as_would_be_a_false_alarm():
+    logits = torch.full((1, 2, 20, 20), -40.0)
+    logits[0, :, 0, :2] = 40.0
+    targets = torch.zeros(1, 2, 20, 20, dtype=torch.bool)
+    targets[0, 0, 0, :2] = True
+    assert presence_loss(logits, targets).item() == pytest.approx((0.0 + 40.0) / 2)  # found; a false alarm
+    logits[0, 1, 0, :2] = torch.tensor([40.0, -80.0])
+    assert presence_loss(logits, targets).item() == pytest.approx(math.log(2.0) / 2)  # 40 and -40: half an alarm
+
+
+def test_a_target_of_few_pixels_is_there_by_these_alone():
+    logits, targets = torch.full((1, 1, 20, 20), -40.0), torch.zeros(1, 1, 20, 20, dtype=torch.bool)
+    logits[0, 0, 3, 3], targets[0, 0, 3, 3] = 40.0, True
+    assert presence_loss(logits, targets).item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_dense_loss_falls_to_zero_when_the_head_names_every_patch():
