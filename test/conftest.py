@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+from safetensors.torch import load_file
+from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation
+
+from clipseg_ros.models import zegclip_checkpoint
+from clipseg_ros.models.zegclip import ZegCLIPNetwork
 
 GOLDEN = Path(__file__).parent / "golden" / "clipseg"
+ZEGCLIP = GOLDEN.parent / "zegclip"
 TOKENIZER = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -67,3 +72,34 @@ def bright_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in TOKENIZER:
         shutil.copy(GOLDEN / "hf_tiny_refined" / name, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def zegclip_golden() -> dict[str, np.ndarray]:
+    """Arrays of the ZegCLIP authors' code; see golden/zegclip/README.md."""
+    with np.load(ZEGCLIP / "zegclip_tiny.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="session")
+def zegclip_authors() -> dict[str, torch.Tensor]:
+    """The tensors of a tiny checkpoint of ZegCLIP, under the authors' names."""
+    return load_file(ZEGCLIP / "zegclip_tiny_weights.safetensors")
+
+
+@pytest.fixture(scope="session")
+def zegclip_clip() -> CLIPModel:
+    """A CLIP of random weights and of the golden network's sizes, with the texts of the golden tokenizer."""
+    torch.manual_seed(0)
+    text = {"hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3}
+    vision = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
+    return CLIPModel(CLIPConfig(
+        text_config={**text, "vocab_size": 529, "bos_token_id": 527, "eos_token_id": 528},
+        vision_config={**vision, "patch_size": 8, "image_size": 32}, projection_dim=16,
+    )).eval()
+
+
+@pytest.fixture
+def zegclip_network(zegclip_authors: dict[str, torch.Tensor], zegclip_clip: CLIPModel) -> ZegCLIPNetwork:
+    """The golden network of ZegCLIP, whose decoder has 2 heads."""
+    return zegclip_checkpoint.join(zegclip_authors, zegclip_clip, heads=2)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`convert DECODER.pth --clip CLIP --out FOLDER`: the CLIPSeg authors' files in the format that this package reads.
+"""`convert CHECKPOINT.pth --clip CLIP --out FOLDER`: the authors' files in the format that this package reads.
 
-DECODER is rd64-uni.pth or rd64-uni-refined.pth of github.com/timojl/clipseg; CLIP is openai/clip-vit-base-patch16, a
-folder in transformers' format or its name on the hub.
+CHECKPOINT is rd64-uni.pth or rd64-uni-refined.pth of github.com/timojl/clipseg, or a checkpoint of
+github.com/ZiqinZhou66/ZegCLIP, told apart by the names of their tensors; CLIP is openai/clip-vit-base-patch16, a folder
+in transformers' format or its name on the hub.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+CLIPSEG_SIDE = 352
+EXTRACT_LAYERS = (3, 6, 9)
 PREPROCESSOR = {
     "image_processor_type": "ViTImageProcessor",
     "do_resize": True,
-    "size": {"height": 352, "width": 352},
     "resample": 2,
     "do_rescale": True,
     "rescale_factor": 1 / 255,
@@ -33,7 +36,7 @@ PREPROCESSOR = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("decoder", type=Path, help="rd64-uni.pth or rd64-uni-refined.pth")
+    parser.add_argument("decoder", type=Path, help="rd64-uni.pth, rd64-uni-refined.pth, or ZegCLIP's .pth")
     parser.add_argument(
         "--clip", default="openai/clip-vit-base-patch16", help="folder or hub model (default: %(default)s)"
     )
@@ -42,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--extract-layers",
         type=int,
         nargs="+",
-        default=[3, 6, 9],
-        help="vision blocks that the decoder reads: 3 6 9 in the authors' code (default), 3 7 9 in their paper",
+        help="CLIPSeg's: blocks that the decoder reads; 3 6 9 (default) in the authors' code, 3 7 9 in the paper",
     )
 
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
     from transformers import CLIPModel
 
-    from clipseg_ros.models import clipseg_checkpoint, hub, weights
+    from clipseg_ros.models import clipseg_checkpoint, hub, weights, zegclip_checkpoint
     from clipseg_ros.models.clipseg import CLIPSeg
 
     if args.out.exists() and any(args.out.iterdir()):
@@ -60,20 +62,41 @@ def run(args: argparse.Namespace) -> int:
     authors = read_checkpoint(args.decoder)
     clip_folder = hub.find(args.clip)
     clip = weights.load_network(CLIPModel, "clip", clip_folder, torch.float32)
-    network = clipseg_checkpoint.join(authors, clip, args.extract_layers)
-    CLIPSeg(network)  # refuses layers that the vision tower does not have
-    weights.read_text_format(clip_folder, network.config.text_config.max_position_embeddings)
-    network.save_pretrained(args.out)
-    (args.out / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
-    for name in TOKENIZER_FILES:
-        if (clip_folder / name).is_file():
-            shutil.copyfile(clip_folder / name, args.out / name)
-    print(f"written to {args.out}; now try: python -m clipseg_ros check {args.out} PICTURE")
+    if zegclip_checkpoint.is_checkpoint(authors):
+        if args.extract_layers:
+            raise ValueError("--extract-layers is CLIPSeg's; ZegCLIP reads the last block alone")
+        network = zegclip_checkpoint.join(authors, clip)
+        side, trial = network.config.vision_config.image_size, f"segment PICTURE --engine zegclip --weights {args.out}"
+    else:
+        network = clipseg_checkpoint.join(authors, clip, args.extract_layers or EXTRACT_LAYERS)
+        CLIPSeg(network)  # refuses layers that the vision tower does not have
+        side, trial = CLIPSEG_SIDE, f"check {args.out} PICTURE"
+    write(network, side, clip_folder, args.out)
+    print(f"written to {args.out}; now try: python -m clipseg_ros {trial}")
     return 0
 
 
+def write(network: PreTrainedModel, side: int, clip_folder: Path, out: Path) -> None:
+    """A folder that engines.create loads: the network, its input of `side` pixels, the tokenizer of the CLIP's folder.
+
+    Raises WeightsError where that has none.
+    """
+    from clipseg_ros.models import weights
+
+    weights.read_text_format(clip_folder, network.config.text_config.max_position_embeddings)
+    network.save_pretrained(out)
+    settings = PREPROCESSOR | {"size": {"height": side, "width": side}}
+    (out / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    for name in TOKENIZER_FILES:
+        if (clip_folder / name).is_file():
+            shutil.copyfile(clip_folder / name, out / name)
+
+
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .pth file, as float32. Raises OSError, WeightsError."""
+    """The tensors of a .pth file, as float32: of a training's checkpoint, those of its state_dict alone.
+
+    Raises OSError, WeightsError.
+    """
     import torch
 
     from clipseg_ros.models.hub import WeightsError
@@ -81,7 +104,12 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise WeightsError(f"{path}: no file of tensors ({str(error).splitlines()[0]})") from error
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{path}: no file of tensors ({reason}); of a training's checkpoint, save the state_dict alone"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise WeightsError(f"{path}: holds a {type(content).__name__}; expected a dictionary of tensors")
-    return {name: tensor.float() for name, tensor in content.items()}
+    return {name.removeprefix("module."): tensor.float() for name, tensor in content.items()}
