@@ -18,6 +18,7 @@ ENGINES = {
     "clip-deconv": "clipseg_ros.engines.baselines:ClipDeconvEngine",
     "vitseg": "clipseg_ros.engines.baselines:ViTSegEngine",
     "car": "clipseg_ros.engines.car:CarEngine",
+    "zegclip": "clipseg_ros.engines.zegclip:ZegClipEngine",
 }
 
 

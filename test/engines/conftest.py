@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from clipseg_ros.models import weights, zegclip
+from clipseg_ros.models.zegclip import Shape
+from clipseg_ros.tools import convert_weights
 from clipseg_ros.training import decoders
 from clipseg_ros.training.decoders import Architecture
 
 
 @pytest.fixture(scope="session")
 def tiny_engines(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders by engine: the golden CLIPSeg, whose CLIP engine car takes, and the baselines with a random decoder."""
+    """Folders by engine: the golden CLIPSeg, whose CLIP engine car takes, and the others with a random decoder."""
     tiny = {"clip": str(tiny_weights), "backbone": str(tiny_weights), "reduce_dim": 16, "hidden": 32}
     folders = {"clipseg": tiny_weights, "car": tiny_weights}
     for name, layers in (("clip-deconv", (9,)), ("vitseg", (3, 7, 9))):
@@ -24,4 +27,16 @@ def tiny_engines(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -
                 weight.mul_(2.0)  # louder, so that prompts and colours can be told apart
         folders[name] = tmp_path_factory.mktemp(name)
         decoders.save(student, folders[name], threshold=0.3)
+    folders["zegclip"] = tmp_path_factory.mktemp("zegclip")
+    _write_zegclip(tiny_weights, folders["zegclip"])
     return folders
+
+
+def _write_zegclip(tiny_weights: Path, folder: Path) -> None:
+    clip = weights.load_clipseg(tiny_weights, torch.float32).clip
+    torch.manual_seed(0)
+    network = zegclip.on_clip(clip, Shape(prompts=3, heads=4, hidden=32, side=96))
+    with torch.no_grad():
+        for weight in network.decoder.parameters():
+            weight.mul_(3.0)
+    convert_weights.write(network, 96, tiny_weights, folder)

@@ -23,12 +23,13 @@ CAR_OPTIONS = {
     "query_template": "{}", "templates": "{}", "background": "clip_es", "max_tokens": 36,
     "confidence_threshold": 0.0, "when_empty": "best", "visual_prompts": ("black",),
 }
+ENGINE_OPTIONS = {"car": CAR_OPTIONS, "zegclip": {**OPTIONS, "templates": "{}"}}
 PROMPTS = (Prompt("red cup"), Prompt("something to sit on", threshold=0.4), Prompt("a jar"))
 
 
 @pytest.fixture(scope="module", params=list(engines.ENGINES))
 def engine(request: pytest.FixtureRequest, tiny_engines: dict[str, Path]) -> Engine:
-    options = CAR_OPTIONS if request.param == "car" else OPTIONS
+    options = ENGINE_OPTIONS.get(request.param, OPTIONS)
     return engines.create(request.param, str(tiny_engines[request.param]), device="cpu", **options)
 
 
