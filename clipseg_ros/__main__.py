@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": ("demo", "camera, node and client over ROS 2, with a report at the end"),
     "train": ("train", "train a model: the demo's, or a paper's"),
     "evaluate": ("evaluate", "measure a model on a benchmark, beside the papers' numbers"),
+    "bench": ("bench", "measure times and memory, beside what a user would write"),
 }
 
 

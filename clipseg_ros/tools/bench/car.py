@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Part `car`: engine car beside CLIP as RNN in the order of the authors' code, on the same random CLIPs and frames.
+
+Both search with preset `voc`, the authors' numbers, and end with scores; the engine also makes labels of them at the
+camera's size. What they keep and mark is compared. The time of the reference without CRF is that of the same runs less
+their CRF. Preset `robot`, the engine's own default, stands beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from clipseg_ros import crf, engines
+from clipseg_ros.engines import Engine, car_finish, car_presets
+from clipseg_ros.engines.devices import find_device, find_dtype
+from clipseg_ros.segmentation import Prompt
+from clipseg_ros.tools.bench import goals, networks, setting
+from clipseg_ros.tools.bench.clipseg import agreement
+from clipseg_ros.tools.bench.reference_flow import Outcome, ReferenceFlow
+from clipseg_ros.tools.bench.rows import Row, timed
+from clipseg_ros.tools.bench.setting import PRODUCT, Setting
+from clipseg_ros.tools.bench.timing import Plan, Spread, parts_of, side_by_side
+
+PART, REFERENCE = "car", "the reference's flow"
+PRESETS = PRESET, OWN = "voc", "robot"
+PROPOSER = "ViT-B/16"
+WITH_CRF = {False: "", True: ", CRF"}
+
+
+def measure(given: Setting) -> Iterator[Row]:
+    """All rows of the part. Raises WeightsError."""
+    names = ("tiny", "tiny") if given.quick else (PROPOSER, given.classifier)
+    proposer = networks.write_clip(names[0], given.folder / "proposer")
+    judge = proposer if names[0] == names[1] else networks.write_clip(names[1], given.folder / "classifier")
+    bench = _Bench(given, " + ".join(names), proposer, judge)
+    for count in given.counts:
+        yield from bench.compared(given.sizes[0], count)
+
+
+class _Bench:
+    """The reference and the engine on the same weights, without and, where it is installed, with CRF."""
+
+    def __init__(self, given: Setting, network: str, proposer: Path, judge: Path) -> None:
+        self._given, self._network = given, network
+        self._crf = crf_installed()
+        settings = car_presets.settings({"preset": PRESET, "crf": self._crf})
+        self._threshold = car_finish.even_score(settings)
+        dtype = find_dtype("auto", find_device(given.device))
+        self._flow = ReferenceFlow(proposer, judge, given.device, dtype, settings, given.wait)
+        self._engines: dict[tuple[str, bool], Engine] = {
+            (preset, sharp): engines.create(
+                "car", str(proposer), given.device, classifier_weights=str(judge), preset=preset, crf=sharp
+            )
+            for preset in PRESETS
+            for sharp in ((False, True) if self._crf else (False,))
+        }
+
+    def compared(self, size: tuple[int, int], count: int) -> Iterator[Row]:
+        """Everything for so many queries on a frame (H, W)."""
+        image, texts = setting.frame(size), setting.prompts(count)
+        case, plan = setting.label(self._network, size, count), self._given.plan
+        last: list[Outcome] = []
+        theirs = parts_of(partial(self._run_reference, image, texts, last), self._slow_plan)
+        ways = {str(key): partial(self._labels, engine, image, texts) for key, engine in self._engines.items()}
+        ours = side_by_side({PRODUCT: self._given.product(), **ways}, plan)
+        asked = [Prompt(text) for text in texts]
+        kept = {preset: int(self._engines[preset, False].segment(image, asked).present.sum()) for preset in PRESETS}
+        entered = " + ".join(map(str, last[-1].queries))
+        for sharp, words in WITH_CRF.items():
+            if sharp and not self._crf:
+                yield Row(PART, case, f"{REFERENCE}{words}", None, note="pydensecrf2 is not installed")
+                continue
+            note = f"{entered} queries entered its steps"
+            yield timed(PART, case, f"{REFERENCE}{words}", theirs[_total(sharp)], ours[PRODUCT], note=note)
+            for preset in PRESETS:
+                yield self._ours(case, preset, sharp, ours, theirs[_total(sharp)], kept[preset])
+        yield from (timed(PART, case, f"  reference: {part}", theirs[part], ours[PRODUCT])
+                    for part in ("proposals", "classifier", "CRF") if self._crf or part != "CRF")
+        yield self._agreement(case, image, texts, last[-1])
+
+    @property
+    def _slow_plan(self) -> Plan:
+        """The reference takes minutes on a CPU: no run of it is spent on warming up."""
+        return self._given.plan if self._given.quick else Plan(1, 5, 60.0, warm=0)
+
+    def _run_reference(self, image: np.ndarray, texts: list[str], last: list[Outcome]) -> dict[str, float]:
+        """Milliseconds by part and of both totals; the outcome goes to `last`."""
+        outcome = self._flow(image, texts)
+        last[:] = [outcome]
+        laps = outcome.laps
+        return {**laps, _total(True): sum(laps.values()), _total(False): sum(laps.values()) - laps["CRF"]}
+
+    def _labels(self, engine: Engine, image: np.ndarray, texts: list[str]) -> np.ndarray:
+        return engine.segment(image, [Prompt(text) for text in texts]).labels()
+
+    def _ours(
+        self, case: str, preset: str, sharp: bool, ours: dict[str, Spread], theirs: Spread, kept: int
+    ) -> Row:
+        found, goal = ours[str((preset, sharp))], None
+        if preset == PRESET:
+            goal = goals.of_car(self._given.device, self._given.quick, sharp)
+        way = f"engine, preset {preset}{WITH_CRF[sharp]}"
+        return timed(PART, case, way, found, ours[PRODUCT], theirs.median / found.median, goal, note=f"{kept} kept")
+
+    def _agreement(self, case: str, image: np.ndarray, texts: list[str], outcome: Outcome) -> Row:
+        """IoU of the engine's masks with the reference's; a query that one kept and the other dropped counts fully."""
+        found = self._engines[PRESET, self._crf].segment(image, [Prompt(text) for text in texts])
+        rows = tuple(outcome.kept.index(n) if n in outcome.kept else None for n in range(len(texts)))
+        maps = car_finish.KeptMaps(outcome.planes, rows, image.shape[:2])
+        theirs = maps.masks(np.full(len(texts), self._threshold, np.float32))
+        kept = ", ".join(texts[index] for index in outcome.kept)
+        iou = agreement([found.masks()], [theirs])
+        return Row(PART, case, "agreement of the two", iou, "IoU", note=f"the reference kept {kept}")
+
+
+def crf_installed() -> bool:
+    """Whether the dense CRF can be computed."""
+    try:
+        crf.check_installed()
+    except crf.CrfMissing:
+        return False
+    return True
+
+
+def _total(sharp: bool) -> str:
+    return "total with CRF" if sharp else "total"

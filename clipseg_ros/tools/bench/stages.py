@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a frame's time goes: the steps that engine clipseg takes, one by one, from the same public parts, in fp32.
+
+What the engine needs beyond their sum is its own overhead; the benchmark prints both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clipseg_ros.masks import LogitMaps, input_size, resize_image
+from clipseg_ros.models import weights
+from clipseg_ros.models.clipseg import CLIPSeg
+from clipseg_ros.tools.bench.timing import Clock
+
+STAGES = ("pre-processing", "copies", "encoder", "decoder", "post-processing")
+
+
+class Steps:
+    """CLIPSeg of a weights folder on a device, taken apart.
+
+    threshold: of scores, for the masks. wait: returns when the device has nothing left to do.
+    """
+
+    def __init__(self, folder: Path, device: str, threshold: float, wait: Callable[[], None]) -> None:
+        self.model = CLIPSeg(weights.load_clipseg(folder, torch.float32)).to(device)
+        self._form, self._notes = weights.read_input_format(folder), weights.read_notes(folder)
+        longest = self.model.network.config.text_config.max_position_embeddings
+        self._tokenize = weights.read_text_format(folder, longest)
+        self._device, self._threshold, self._wait = device, threshold, wait
+
+    @torch.inference_mode()
+    def vectors(self, texts: Sequence[str]) -> torch.Tensor:
+        """(N, E) on the device: the prompts, encoded."""
+        ids, lengths = self._tokenize(list(texts))
+        return self.model.embed_text(ids.to(self._device), lengths.to(self._device))
+
+    @torch.inference_mode()
+    def times(self, image: np.ndarray, vectors: torch.Tensor) -> dict[str, float]:
+        """Milliseconds of each of STAGES for image (H, W, 3) uint8 RGB. Copies: to the device and back."""
+        clock = Clock(self._wait)
+        pixels = self.pixels(image)
+        clock.lap("pre-processing")
+        pixels = pixels.to(self._device)
+        clock.lap("copies")
+        readouts = self.model.encode_image(pixels)
+        clock.lap("encoder")
+        planes = self.model.decode(readouts, vectors)
+        clock.lap("decoder")
+        logits = planes[0].float().cpu().numpy()
+        clock.lap("copies")
+        LogitMaps(logits, image.shape[:2]).masks(np.full(len(vectors), self._threshold, np.float32))
+        clock.lap("post-processing")
+        return clock.laps
+
+    def pixels(self, image: np.ndarray) -> torch.Tensor:
+        """(1, 3, h, w) float32 on the host: what the network is given of an image."""
+        size = input_size(image.shape[:2], self._form.side, self.model.patch_size, self._notes.keep_aspect)
+        return self._form.normalise(resize_image(image, size))

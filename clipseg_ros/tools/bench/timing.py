@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks: ways to the same end timed in turns, medians with quartiles, and the parts of one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of `count` samples."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often something is run: `warm` times unmeasured, then at least `least` times and, while `seconds` last, at
+    most `most` times."""
+
+    least: int
+    most: int
+    seconds: float
+    warm: int = 1
+
+
+class Clock:
+    """Milliseconds of the parts of one run; `wait` returns when the device has nothing left to do."""
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self.laps: dict[str, float] = {}
+        self._wait = wait
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """What passed since the last lap belongs to `name`, and is added to what it has."""
+        self._wait()
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + 1e3 * (now - self._last)
+        self._last = now
+
+
+def spread_of(samples: Sequence[float]) -> Spread:
+    """Quartiles are interpolated linearly between samples. Raises ValueError without a sample."""
+    if not len(samples):
+        raise ValueError("no samples: expected at least one")
+    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
+    return Spread(float(median), float(low), float(high), len(samples))
+
+
+def side_by_side(ways: Mapping[str, Callable[[], object]], plan: Plan) -> dict[str, Spread]:
+    """Milliseconds of each way; they take turns, so that a machine that slows down slows all of them."""
+    return parts_of(lambda: {name: milliseconds(run) for name, run in ways.items()}, plan)
+
+
+def parts_of(run: Callable[[], Mapping[str, float]], plan: Plan) -> dict[str, Spread]:
+    """Spreads of the values that each run returns by name, the same names every time."""
+    for _ in range(plan.warm):
+        run()
+    runs: list[Mapping[str, float]] = []
+    end = time.perf_counter() + plan.seconds
+    while len(runs) < plan.least or (len(runs) < plan.most and time.perf_counter() < end):
+        runs.append(run())
+    return {name: spread_of([values[name] for values in runs]) for name in runs[0]}
+
+
+def milliseconds(run: Callable[[], object]) -> float:
+    """Of one run, which must return what it computed to the host, so that a device is waited for."""
+    started = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - started)
