@@ -14,7 +14,7 @@ from clipseg_ros.masks import resize_image
 from clipseg_ros.training.recipes import Recipe
 from clipseg_ros.training.views import varied
 
-VISIBLE = 24  # pixels of the network's output from which a phrase counts as there; fewer is neither there nor absent
+VISIBLE = 12  # pixels of the network's output from which a phrase counts as there; fewer is neither there nor absent
 PREFIXES = ("", "", "a ", "the ")
 
 
@@ -29,11 +29,12 @@ class Captions:
 @dataclass(frozen=True, eq=False)
 class Pictures(Captions):
     """B crops of scenes: images (B, side, side, 3) uint8 and labels (B, h, h) uint8 class ids at the network's output
-    size; targets (B, N, h, h) bool: where each phrase is."""
+    size; targets (B, N, h, h) bool: where each phrase is; undecided (B, N, h, h) bool: where nothing is said of it."""
 
     images: np.ndarray
     labels: np.ndarray
     targets: np.ndarray
+    undecided: np.ndarray
 
 
 class PhraseBook:
@@ -41,6 +42,9 @@ class PhraseBook:
 
     groups: the groups whose phrases it holds, None for all. masks: True never draws an affordance of a picture that
     shows the kind which is held out under it (see datasets.tabletop.held_out).
+    truth, undecided: (P, 256) bool: of which classes a phrase is true, and of which nothing is to be learned: where a
+    pair that is held out has the class's colour, to deny the phrases of that pair would teach that by its colour the
+    thing can't be what it is in no scene of training.
     """
 
     def __init__(self, groups: Collection[str] | None = None, masks: bool = False) -> None:
@@ -52,6 +56,7 @@ class PhraseBook:
         self.truth = np.zeros((len(self.phrases), 256), bool)
         for row, phrase in zip(self.truth, self.phrases):
             row[list(phrase.classes)] = True
+        self.undecided = self.truth @ unseen_by_colour() & ~self.truth
         self._alike = self._share_kind_or_colour()
         kinds = set(tabletop.UNSEEN_KINDS.values()) if masks else set()
         unseen = [index for index, name in tabletop.class_names().items() if name["kind"] in kinds]
@@ -98,6 +103,15 @@ class PhraseBook:
         return alike
 
 
+def unseen_by_colour() -> np.ndarray:
+    """(256, 256) bool: a row for each class, of held-out pairs alone; true for the classes of their colour."""
+    table, names = np.zeros((256, 256), bool), tabletop.class_names()
+    for kind, colour in tabletop.UNSEEN_PAIRS:
+        same = [index for index, name in names.items() if name["colour"] == colour]
+        table[tabletop.class_id(kind, colour), same] = True
+    return table
+
+
 def draw_pictures(
     pool: np.ndarray, book: PhraseBook, recipe: Recipe, count: int, phrases: int, rng: np.random.Generator
 ) -> Pictures:
@@ -108,10 +122,10 @@ def draw_pictures(
         images[index], labels[index] = crop(pool[picture], recipe.side, recipe.output, rng)
     pixels = np.array([np.bincount(one.ravel(), minlength=256) for one in labels], int).reshape(count, 256)
     drawn = book.captions(pixels, phrases, recipe.absent, rng)
-    targets = np.empty((count, phrases, *labels.shape[1:]), bool)
-    for target, row, one in zip(targets, drawn.phrases, labels):
-        target[:] = book.truth[row][:, one]
-    return Pictures(drawn.phrases, drawn.texts, images, labels, targets)
+    targets, undecided = np.empty((2, count, phrases, *labels.shape[1:]), bool)
+    for index, (row, one) in enumerate(zip(drawn.phrases, labels)):
+        targets[index], undecided[index] = book.truth[row][:, one], book.undecided[row][:, one]
+    return Pictures(drawn.phrases, drawn.texts, images, labels, targets, undecided)
 
 
 def near_objects(labels: np.ndarray, grid: int, share: float, rng: np.random.Generator) -> np.ndarray:

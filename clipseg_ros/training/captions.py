@@ -140,19 +140,27 @@ class CaptionTask(KindTask):
     def _views(self, views: Sight, vectors: torch.Tensor, batch: Lesson) -> torch.Tensor:
         """All captions of the batch and all object views: their class tokens, and the means of their patches."""
         fits = self._tensor(self._book.truth[batch.meant][:, batch.shown].T).float()[..., None]
-        return sum(losses.mean() for losses in self._whole("views", views, vectors, fits))
+        clear = self._tensor(~self._book.undecided[batch.meant][:, batch.shown].T).float()
+        return sum(
+            (losses[..., 0] * clear).sum() / clear.sum() for losses in self._whole("views", views, vectors, fits)
+        )
 
     def _patches(self, scenes: Sight, vectors: torch.Tensor, batch: Lesson) -> torch.Tensor:
         """Every scene's own captions and the patches that they are about."""
-        fits = scenes.look.shares(self._tensor(batch.scenes.targets).float())
+        fits, unclear = (
+            scenes.look.shares(self._tensor(planes).float())
+            for planes in (batch.scenes.targets, batch.scenes.undecided)
+        )
         patches, own = self._project(scenes.tokens[:, 1:]), vectors[self._tensor(batch.own)]
-        return scenes.look.mean(self.module["patches"](patches, own, fits).mean(1))
+        return scenes.look.mean((self.module["patches"](patches, own, fits) * (1.0 - unclear)).mean(1))
 
     def _scenes(self, scenes: Sight, vectors: torch.Tensor, batch: Lesson) -> torch.Tensor:
-        """All captions of the batch and all scenes, but for what hovers between there and absent."""
+        """All captions of the batch and all scenes, but for what hovers between there and absent, or is undecided."""
         counts = np.stack([np.bincount(one.ravel(), minlength=256) for one in batch.scenes.labels])
-        pixels = counts @ self._book.truth[batch.meant].T
-        clear = self._tensor((pixels == 0) | (pixels >= VISIBLE)).float()
+        pixels, unclear = (
+            counts @ table[batch.meant].T for table in (self._book.truth, self._book.undecided)
+        )
+        clear = self._tensor((pixels == 0) & (unclear == 0) | (pixels >= VISIBLE)).float()
         fits = self._tensor(pixels > 0).float()[..., None]
         return sum(
             (losses[..., 0] * clear).sum() / clear.sum() for losses in self._whole("scenes", scenes, vectors, fits)

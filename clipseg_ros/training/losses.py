@@ -11,7 +11,7 @@ from clipseg_ros.datasets import tabletop
 from clipseg_ros.evaluation.metrics import LARGEST_FALSE_SHARE
 
 BACKGROUND = 0.05
-STRIDE = 3  # of the pixels that tell what a patch shows: a ninth of them tells it as well
+NEVER = -1e4  # a logarithm in place of minus infinity, which times 0 is no number
 
 
 class Look:
@@ -66,8 +66,8 @@ def presence_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 class DenseClasses(nn.Module):
     """What every patch shows, kind and colour, read linearly off the tower's last tokens; dropped after training.
 
-    The truth of a patch is the share of its pixels that each kind (and each colour) covers, background included,
-    of every third pixel of both axes.
+    The truth of a patch is the share of its pixels that each kind (and each colour) covers, background included. The
+    kinds that its colour's held-out pairs have are not denied, as phrases are not (see PhraseBook).
     """
 
     def __init__(self, width: int) -> None:
@@ -80,16 +80,33 @@ class DenseClasses(nn.Module):
             tables[0, index, 1 + kinds.index(name["kind"])] = 1.0
             tables[1, index, 1 + colours.index(name["colour"])] = 1.0
         self.register_buffer("_tables", tables, persistent=False)
+        self.register_buffer("_undecided", _undecided_kinds(tables), persistent=False)
         self.head = nn.Linear(width, 2 * tables.shape[2])
 
     def forward(self, tokens: torch.Tensor, labels: torch.Tensor, look: Look) -> torch.Tensor:
         """Cross-entropy of kinds plus that of colours; tokens (B, K, C), labels (B, H, W) uint8."""
         found = self.head(tokens).unflatten(2, (2, -1)).float()
-        loss, few = found.new_zeros(()), labels[:, ::STRIDE, ::STRIDE].long()
-        for index, table in enumerate(self._tables):
-            shares = look.shares(table[few].permute(0, 3, 1, 2)).transpose(1, 2)
-            loss = loss + look.mean(-(shares * found[:, :, index].log_softmax(-1)).sum(-1))
+        loss = found.new_zeros(())
+        shares, undecided = (
+            look.shares(table[labels.long()].permute(0, 3, 1, 2)).transpose(1, 2).unflatten(2, (-1, found.shape[3]))
+            for table in (self._tables.transpose(0, 1).flatten(1), self._undecided)
+        )
+        kinds = found[:, :, 0].masked_fill((undecided[:, :, 0] > 0) & (shares[:, :, 0] == 0), -torch.inf)
+        for index, logits in enumerate((kinds, found[:, :, 1])):
+            there = shares[:, :, index]
+            loss = loss + look.mean(-(there * logits.log_softmax(-1).clamp_min(NEVER)).sum(-1))
         return loss
+
+
+def _undecided_kinds(tables: torch.Tensor) -> torch.Tensor:
+    """(256, K) float32: for each class, 1 for the kinds of which a held-out pair has its colour; see PhraseBook.
+
+    tables: (2, 256, K), of kinds and colours.
+    """
+    unseen = torch.zeros(256, dtype=torch.bool)
+    unseen[[tabletop.class_id(*pair) for pair in tabletop.UNSEEN_PAIRS]] = True
+    same_colour = tables[1] @ (tables[1] * unseen[:, None]).T
+    return (same_colour @ tables[0]).clamp(max=1.0)
 
 
 class Fit(nn.Module):

@@ -17,11 +17,14 @@ from clipseg_ros.training.readings import Readings
 from clipseg_ros.training.recipes import Recipe
 
 
+DENIED = -20.0  # logit
+
+
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """pictures (B,) numbers and corners (B, 2) of what is seen of them, in patches; for N prompts each: phrases (B, N)
     numbers in the book, supports (B, N) numbers of the readings' objects, text_weight (B, N) float32, 1 without a
-    support; targets (B, N, H, W) bool."""
+    support; targets, undecided (B, N, H, W) bool: where it is, and where nothing is said of it."""
 
     pictures: np.ndarray
     corners: np.ndarray
@@ -29,6 +32,7 @@ class Prompts:
     supports: np.ndarray
     text_weight: np.ndarray
     targets: np.ndarray
+    undecided: np.ndarray
 
 
 class MaskTask:
@@ -54,7 +58,8 @@ class MaskTask:
         count, shape = recipe.mask_batch // ranks, (recipe.mask_batch // ranks, recipe.prompts)
         pictures = np.sort(rng.choice(len(self._readings.labels), count, replace=False))
         phrases, supports, weights = np.empty(shape, int), np.zeros(shape, int), np.ones(shape, np.float32)
-        targets, corners = np.empty((*shape, recipe.output, recipe.output), bool), np.empty((count, 2), int)
+        targets, undecided = np.empty((2, *shape, recipe.output, recipe.output), bool)
+        corners = np.empty((count, 2), int)
         for index, picture in enumerate(pictures):
             corners[index], labels = self._cut(self._readings.labels[picture], rng)
             pixels = np.bincount(labels.ravel(), minlength=256)
@@ -65,7 +70,8 @@ class MaskTask:
                 supports[index, place] = rng.choice(self._objects[shown])
                 weights[index, place] = max(0.0, rng.uniform(-0.5, 1.0))  # a third are supports alone
             targets[index] = self._book.truth[phrases[index]][:, labels]
-        return Prompts(pictures, corners, phrases, supports, weights, targets)
+            undecided[index] = self._book.undecided[phrases[index]][:, labels]
+        return Prompts(pictures, corners, phrases, supports, weights, targets, undecided)
 
     def loss(self, batch: Prompts) -> torch.Tensor:
         """Cross-entropy and Dice of the masks, and whether each is there at all."""
@@ -77,7 +83,8 @@ class MaskTask:
         logits = self._model.decode(readouts, vectors)
         if logits.shape[2:] != batch.targets.shape[2:]:  # the head of CLIP-Deconv enlarges by the patch
             logits = F.interpolate(logits, batch.targets.shape[2:], mode="bilinear")
-        logits, targets = logits.float(), torch.from_numpy(batch.targets).to(device)
+        targets, undecided = (torch.from_numpy(planes).to(device) for planes in (batch.targets, batch.undecided))
+        logits = logits.float().masked_fill(undecided, DENIED)  # without gradient, and no loss to speak of
         return mask_loss(logits, targets, self.recipe.dice) + self.recipe.presence * presence_loss(logits, targets)
 
     def _cut(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -34,13 +34,13 @@ class Recipe:
     engine: str = "clipseg"
     groups: tuple[str, ...] | None = None
 
-    side: int = 192
-    patch: int = 12
-    input_side: int = 276
-    width: int = 160
+    side: int = 160
+    patch: int = 8
+    input_side: int = 224
+    width: int = 128
     depth: int = 6
-    heads: int = 5
-    feed_forward: int = 640
+    heads: int = 4
+    feed_forward: int = 512
     extract_layers: tuple[int, ...] = (1, 3, 5)
     reduce_dim: int = 64
     decoder_feed_forward: int = 256
@@ -54,19 +54,19 @@ class Recipe:
     tests: range = TESTS
 
     captions: Schedule = Schedule(
-        steps=6_700, learning_rate=1e-3, warm_up=200, weight_decay=0.05, beta2=0.98, muon=0.02, clip=1.0
+        steps=6_500, learning_rate=1e-3, warm_up=200, weight_decay=0.05, beta2=0.98, muon=0.02, clip=1.0
     )
-    batch: int = 32
-    share: float = 0.22
+    batch: int = 24
+    share: float = 0.28
     phrases: int = 6
-    views: int = 12
-    view_side: int = 60
-    view_steps: int = 1_200
-    views_alone: int = 48
+    views: int = 10
+    view_side: int = 64
+    view_steps: int = 2_500
+    views_alone: int = 32
     absent: float = 0.4
 
     examples: int = 7_000
-    masks: Schedule = Schedule(steps=3_000, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
+    masks: Schedule = Schedule(steps=2_500, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
     mask_batch: int = 12
     prompts: int = 4
     mixed: float = 0.25

@@ -11,7 +11,7 @@ import numpy as np
 
 from clipseg_ros.training.recipes import Recipe
 
-ASPECTS = (0.7, 2.0)  # width by height of pictures: from 3:4 to 16:9 and a little more
+ASPECTS = (0.7, 1.9)  # width by height of pictures: from 3:4 to 16:9 and a little more
 
 
 def draw_scene_spans(count: int, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:

@@ -57,6 +57,26 @@ def test_dense_loss_falls_to_zero_when_the_head_names_every_patch():
     assert dense(tokens, labels, Look(labels, (1, 2), None)).item() == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_kind_held_out_in_a_colour_is_not_denied_of_that_colour():
+    """The head may take the thing for what was never shown in its colour; for any other kind it pays."""
+    kinds, colours = list(tabletop.KINDS), list(tabletop.COLOURS)
+    kind, colour = sorted(tabletop.UNSEEN_PAIRS)[0]
+    shown = next(k for k in kinds if k != kind and (k, colour) not in tabletop.UNSEEN_PAIRS)
+    wrong = next(k for k in kinds if k != shown and (k, colour) not in tabletop.UNSEEN_PAIRS)
+    labels = torch.full((1, 2, 2), tabletop.class_id(shown, colour), dtype=torch.uint8)
+    dense = DenseClasses(1)
+    costs = {}
+    for taken in (kind, wrong):
+        rows = torch.zeros(2, dense.head.out_features // 2)
+        rows[0, 1 + kinds.index(shown)], rows[0, 1 + kinds.index(taken)] = 50.0, 60.0
+        rows[1, 1 + colours.index(colour)] = 50.0
+        with torch.no_grad():
+            dense.head.weight.zero_()
+            dense.head.bias.copy_(rows.flatten())
+        costs[taken] = dense(torch.zeros(1, 1, 1), labels, Look(labels, (1, 1), None)).item()
+    assert costs[kind] == pytest.approx(0.0, abs=1e-6) and costs[wrong] == pytest.approx(10.0, rel=1e-3)
+
+
 def test_a_look_at_some_patches_counts_these_alone():
     labels = torch.tensor([[[0, 0, tabletop.class_id("mug", "red"), 0]]], dtype=torch.uint8)
     some, same = Look(labels, (1, 4), torch.tensor([[2, 0]])), Look(labels[..., [2, 0]], (1, 2), None)
