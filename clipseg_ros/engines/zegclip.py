@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from clipseg_ros.engines.devices import find_device, find_dtype
 from clipseg_ros.engines.zegclip_maps import ProbabilityMaps, Windows
-from clipseg_ros.masks import input_size, resize_image
+from clipseg_ros.masks import LogitMaps, input_size, resize_image
 from clipseg_ros.models import hub, zegclip
 from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.zegclip import ZegCLIP
-from clipseg_ros.segmentation import Prompt, PromptError, Segmentation, check_image
+from clipseg_ros.segmentation import Prompt, PromptError, ScoreMaps, Segmentation, check_image
 
 DEFAULT_THRESHOLD = 0.3
 """Where to start, and not measured: the loss weighs negative pixels three times, so probabilities stay well below 1. On
@@ -102,11 +102,9 @@ class ZegClipEngine:
         else:
             inputs = [(torch.empty(1, 3, 0, 0), None)] * len(images)
         logits = self._logits([pixels for pixels, _ in inputs], vectors)
-        penalties = torch.tensor([self._penalty_of(prompt) for prompt in prompts], device=self.device)
+        penalties = [self._penalty_of(prompt) for prompt in prompts]
         return [
-            Segmentation(
-                tuple(prompts), ProbabilityMaps(planes, penalties, image.shape[:2], windows), self.threshold
-            )
+            Segmentation(tuple(prompts), self._maps(planes, penalties, windows, image.shape[:2]), self.threshold)
             for planes, (_, windows), image in zip(logits, inputs, images)
         ]
 
@@ -151,6 +149,13 @@ class ZegClipEngine:
             for index, own in zip(chosen, planes.split([len(pixels[index]) for index in chosen])):
                 logits[index] = own
         return logits
+
+    def _maps(
+        self, logits: torch.Tensor, penalties: list[float], windows: Windows | None, size: tuple[int, int]
+    ) -> ScoreMaps:
+        if windows is None and not any(penalties):  # compared as logits, which costs less and can be smoothed in time
+            return LogitMaps(logits[0].cpu().numpy(), size)
+        return ProbabilityMaps(logits, torch.tensor(penalties, device=self.device), size, windows)
 
     def _penalty_of(self, prompt: Prompt) -> float:
         return self._penalty if {prompt.text.casefold(), prompt.label.casefold()} & self._seen else 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ZegCLIP's probabilities over an image, from one pass over all of it or from windows that overlap.
+"""ZegCLIP's probabilities over an image where logits do not say all: windows that overlap, penalties of seen classes.
 
 Logits stay on the device, at the grid of patches, until something is asked of them; no (N, H, W) array is built for a
 label image, and classes that reach their threshold nowhere are not looked at.
@@ -97,10 +97,10 @@ class ProbabilityMaps:
         best = self.logits.new_full(self.size, -torch.inf)
         labels = torch.zeros(self.size, dtype=torch.uint8, device=best.device)
         for chosen, planes, least in self._reaching(thresholds):
-            value, index = planes.masked_fill(planes < least, -torch.inf).max(dim=0)
-            wins = value > best
-            best = torch.where(wins, value, best)
-            labels = torch.where(wins, (chosen + 1).to(torch.uint8)[index], labels)
+            for index, plane, lowest in zip(chosen.tolist(), planes, least):
+                wins = (plane > best) & (plane >= lowest)
+                best = torch.where(wins, plane, best)
+                labels.masked_fill_(wins, index + 1)
         return labels.cpu().numpy()
 
     def present(self, thresholds: np.ndarray) -> np.ndarray:
