@@ -52,6 +52,14 @@ def test_a_slide_is_the_mean_of_its_windows_and_no_whole(weights: Path, engine: 
     assert np.abs(found - engine.segment(PICTURE, [CUP, DOG]).scores).max() > 1e-3
 
 
+@pytest.mark.parametrize("mode", ["whole", "slide"])
+def test_half_precision_is_near(weights: Path, mode: str) -> None:
+    full, half = (create(weights, side=64, mode=mode, precision=name) for name in ("fp32", "bf16"))
+    found = half.segment(PICTURE, [CUP, DOG]).scores
+    np.testing.assert_allclose(found, full.segment(PICTURE, [CUP, DOG]).scores, atol=0.05)
+    assert found.dtype == np.float32
+
+
 def test_pictures_of_any_sizes_slide_in_a_batch(weights: Path) -> None:
     slide, pictures = create(weights, side=64, mode="slide"), [PICTURE, PICTURE[:20, :90], PICTURE.transpose(1, 0, 2)]
     for picture, found in zip(pictures, slide.segment_batch(pictures, [CUP]), strict=True):
