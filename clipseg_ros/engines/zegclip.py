@@ -49,8 +49,8 @@ class ZegClipEngine:
     templates: sentences around a class, each with one `{}`, or the name of a list in TEMPLATES; a class's vector is the
     mean of its sentences' unit vectors, made unit length again.
     side: in pixels, a multiple of the patch; None takes the weights' own (512 in the authors' files).
-    seen, seen_penalty: classes, by text or label, that training saw, and what is taken off their probabilities; 0.1 in
-    the paper's inductive setting, 0 elsewhere.
+    seen, seen_penalty: classes, by text or label, that training saw, and what is taken off their probabilities: 0.1 in
+    the authors' inductive evaluation (not in the paper), 0 elsewhere.
     Raises ValueError, WeightsError, DeviceError.
     """
 
