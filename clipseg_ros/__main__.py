@@ -12,7 +12,7 @@ COMMANDS = {
     "segment": ("segment", "search pictures, a video or ROS 2 bags for prompts"),
     "check": ("check", "compare this package with transformers on your weights"),
     "download": ("download", "copy a model of the Hugging Face hub into the local cache"),
-    "convert": ("convert_weights", "turn the authors' .pth file of CLIPSeg or ZegCLIP into a folder that this package reads"),
+    "convert": ("convert_weights", "turn the .pth file of CLIPSeg's or ZegCLIP's authors into a folder of our own"),
     "demo": ("demo", "camera, node and client over ROS 2, with a report at the end"),
     "train": ("train", "train a model: the demo's, or a paper's"),
     "evaluate": ("evaluate", "measure a model on a benchmark, beside the papers' numbers"),
