@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS)
@@ -18,7 +19,7 @@ $(info make: the ROS of this shell is left out; make uses its own in $(VENV))
 unexport LD_LIBRARY_PATH
 endif
 
-.PHONY: help demo test soak train-demo crf clean machine
+.PHONY: help demo test soak bench train-demo crf clean machine
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -36,6 +37,10 @@ test: $(VENV)/.crf  ## the whole test suite, with the dense CRF where it compile
 soak: $(VENV)/.installed  ## ten minutes of everything changing, then thousands of malformed messages
 	@mkdir -p build/ros/log
 	$(ROS) SOAK_SECONDS=600 FUZZ=all $(BIN)/python -m pytest -s test/ros/test_soak.py test/ros/test_fuzz.py
+
+bench: $(VENV)/.crf  ## times and memory beside what a user would write (long): build/bench.json
+	@mkdir -p build/ros/log
+	$(ROS) $(BIN)/python -m clipseg_ros bench --roofline $(BENCH_ARGS)
 
 train-demo: $(VENV)/.installed  ## train the demo model anew (long): build/train
 	$(BIN)/python -m clipseg_ros train demo --out build/train
