@@ -63,9 +63,15 @@ class Victim:
         ros.spin_until(self._is_heard, "the node", PATIENCE)
 
     def ask(self, text: str) -> None:
-        """A good query, and that it is active."""
-        self._queries.publish(String(data=text))
-        self.ros.spin_until(lambda: text in [query["text"] for query in self.active["queries"]], f"{text!r} active", PATIENCE)
+        """A good query, and that it is active; sent again and again, as a frame is: once, after a burst of bad ones, it
+        never came."""
+        end = time.monotonic() + PATIENCE
+        while text not in [query["text"] for query in self.active["queries"]]:
+            assert self.process.running and time.monotonic() < end, f"{text!r} not active:\n{self.process.text[-3000:]}"
+            self._queries.publish(String(data=text))
+            soon = time.monotonic() + RESEND
+            while time.monotonic() < soon and text not in [query["text"] for query in self.active["queries"]]:
+                self.ros.node.executor.spin_once(timeout_sec=0.01)
 
     def look(self, *before: tuple[object, object]) -> None:
         """A good frame, and its mask; before: publishers and messages that get its stamp and go first."""
