@@ -55,6 +55,7 @@ class Victim:
         self.images = ros.node.create_publisher(kind, topic, qos.OUTPUT)
         self.active: dict = {"queries": []}
         self._answered: set[int] = set()
+        self._asked = ""
         ros.node.create_subscription(Image, "/segment/mask", self._on_mask, qos.OUTPUT)
         ros.node.create_subscription(String, "/segment/active_queries", self._on_active, qos.LATCHED)
         self._queries = ros.node.create_publisher(String, "/seg_query", qos.QUERY)
@@ -63,9 +64,9 @@ class Victim:
         ros.spin_until(self._is_heard, "the node", PATIENCE)
 
     def ask(self, text: str) -> None:
-        """A good query, and that it is active; sent again and again, as a frame is: once, after a burst of bad ones, it
-        never came."""
-        end = time.monotonic() + PATIENCE
+        """A good query, and that it is active; sent again and again: what other publishers sent before may come after it
+        and take its place, and an empty text is a good query too."""
+        end, self._asked = time.monotonic() + PATIENCE, text
         while text not in [query["text"] for query in self.active["queries"]]:
             assert self.process.running and time.monotonic() < end, f"{text!r} not active:\n{self.process.text[-3000:]}"
             self._queries.publish(String(data=text))
@@ -89,6 +90,8 @@ class Victim:
                 if stamp in self._answered:
                     return
                 self.ros.node.executor.spin_once(timeout_sec=0.01)
+            if self._asked:
+                self.ask(self._asked)
 
     def good(self, stamp: int) -> Image | CompressedImage:
         frame = Frame(PICTURE, stamp, "optical")
