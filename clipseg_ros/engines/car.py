@@ -19,7 +19,7 @@ from clipseg_ros import crf
 from clipseg_ros.engines import car_finish, car_presets
 from clipseg_ros.engines.car_steps import Judge, Judged, Outcome, Proposals, recur
 from clipseg_ros.engines.car_texts import QueryReader, QuerySet, TextVectors
-from clipseg_ros.engines.devices import find_device, find_dtype
+from clipseg_ros.engines.devices import find_device, find_dtype, release
 from clipseg_ros.models import clip, hub
 from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.cam_reader import CamReader
@@ -111,12 +111,9 @@ class CarEngine:
 
     def close(self) -> None:
         """Give the device's memory back; the engine is of no use afterwards."""
-        for model in self._models:
-            model.to("meta")
         self._sam = None
         self._queries.clear()
-        if torch.device(self.device).type == "cuda":
-            torch.cuda.empty_cache()
+        release(self.device, *self._models)
 
     def _outcomes(self, image: np.ndarray, queries: QuerySet) -> list[Outcome]:
         """One a group; the image passes through the proposals' CLIP once."""

@@ -12,6 +12,7 @@ import torch
 
 from clipseg_ros.engines import car_words
 from clipseg_ros.engines.car_settings import CarSettings
+from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.models.clip import CLIP
 from clipseg_ros.models.mask_prompts import MaskPrompt
 from clipseg_ros.models.weights import TextFormat
@@ -27,24 +28,19 @@ class TextVectors:
 
     def __init__(self, clip: CLIP, tokenize: TextFormat) -> None:
         self._clip, self._tokenize = clip, tokenize
-        self._vectors: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._encoding = Lock()  # the tokenizer and the cache serve one thread at a time: check may run beside segment
+        self._vectors: VectorCache[str] = VectorCache(CACHED_TEXTS, TEXTS_AT_ONCE)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:
         """(N, E) float32 on the CLIP's device. Raises PromptError for a text too long."""
-        with self._encoding:
-            missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-            for first in range(0, len(missing), TEXTS_AT_ONCE):
-                part = missing[first : first + TEXTS_AT_ONCE]
-                ids, lengths = (rows.to(self._clip.device) for rows in self._tokenize(part))
-                self._vectors.update(zip(part, self._clip.embed_text(ids, lengths)))
-            for text in texts:
-                self._vectors.move_to_end(text)
-            rows = [self._vectors[text] for text in texts]
-            while len(self._vectors) > CACHED_TEXTS:
-                self._vectors.popitem(last=False)
-        return torch.stack(rows) if rows else torch.zeros(0, self._clip.vector_size, device=self._clip.device)
+        found = self._vectors(texts, self._encode)
+        if not texts:
+            return torch.zeros(0, self._clip.vector_size, device=self._clip.device)
+        return torch.stack([found[text] for text in texts])
+
+    def _encode(self, texts: list[str]) -> torch.Tensor:
+        ids, lengths = (rows.to(self._clip.device) for rows in self._tokenize(texts))
+        return self._clip.embed_text(ids, lengths)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
 
-from clipseg_ros.engines.devices import find_device, find_dtype
+from clipseg_ros.engines.devices import find_device, find_dtype, release
+from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.masks import LogitMaps, input_size, resize_image
 from clipseg_ros.models import hub, visual_prompts
 from clipseg_ros.models import weights as weights_files
@@ -60,8 +59,7 @@ class ClipSegEngine:
         self._keep_aspect = self._notes.keep_aspect if keep_aspect is None else keep_aspect
         self._template = template
         self._visual_prompt = visual_prompts.find(visual_prompt)
-        self._vectors: OrderedDict[PromptPart, torch.Tensor] = OrderedDict()
-        self._encoding = Lock()  # the tokenizer and the cache serve one thread at a time: check may run beside segment
+        self._vectors: VectorCache[PromptPart] = VectorCache(CACHED_PROMPTS, at_once=CACHED_PROMPTS)
         if not isinstance(self._side, int) or self._side <= 0 or self._side % self._model.patch_size:
             raise ValueError(f"side {self._side!r}: expected a multiple of the patch size {self._model.patch_size}")
         if not isinstance(self._keep_aspect, bool):
@@ -120,42 +118,33 @@ class ClipSegEngine:
 
     def close(self) -> None:
         """Give the device's memory back; the engine is of no use afterwards."""
-        self._model.to("meta")
         self._vectors.clear()
-        if torch.device(self.device).type == "cuda":
-            torch.cuda.empty_cache()
+        release(self.device, self._model)
 
     @torch.inference_mode()
     def _prompt_vectors(self, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """(N, E) on the device, encoding only what the cache lacks and never dropping what this call needs."""
-        texts = {("text", prompt.text): prompt.text for prompt in prompts if prompt.text}
+        """(N, E) on the device, encoding only what the cache lacks."""
+        texts = [("text", prompt.text) for prompt in prompts if prompt.text]
         supports = {("support", p.support.digest): p.support for p in prompts if p.support is not None}
-        with self._encoding:
-            self._encode_texts({part: text for part, text in texts.items() if part not in self._vectors})
-            self._encode_supports({part: one for part, one in supports.items() if part not in self._vectors})
-            for part in (*texts, *supports):
-                self._vectors.move_to_end(part)
-            rows = torch.stack([self._joined(prompt) for prompt in prompts]) if prompts else torch.empty(0)
-            while len(self._vectors) > CACHED_PROMPTS:
-                self._vectors.popitem(last=False)
-        return rows
+        parts = self._vectors(texts, self._encode_texts)
+        parts |= self._vectors(list(supports), lambda missing: self._encode_supports(supports[one] for one in missing))
+        return torch.stack([_joined(prompt, parts) for prompt in prompts]) if prompts else torch.empty(0)
 
-    def _encode_texts(self, texts: dict[PromptPart, str]) -> None:
-        if texts:
-            ids, lengths = self._tokenize([self._template.replace("{}", text) for text in texts.values()])
-            self._vectors.update(zip(texts, self._model.embed_text(ids.to(self.device), lengths.to(self.device))))
+    def _encode_texts(self, parts: Sequence[PromptPart]) -> torch.Tensor:
+        ids, lengths = self._tokenize([self._template.replace("{}", text) for _, text in parts])
+        return self._model.embed_text(ids.to(self.device), lengths.to(self.device))
 
-    def _encode_supports(self, supports: dict[PromptPart, Support]) -> None:
-        for part, support in supports.items():
-            side = self._notes.support_side or self._side
-            pixels = visual_prompts.prompt_pixels(support, self._visual_prompt, self._format, side)
-            self._vectors[part] = self._model.embed_image(pixels[None].to(self.device))[0]
+    def _encode_supports(self, supports: Iterable[Support]) -> torch.Tensor:
+        side = self._notes.support_side or self._side
+        pixels = (visual_prompts.prompt_pixels(one, self._visual_prompt, self._format, side) for one in supports)
+        return torch.cat([self._model.embed_image(one[None].to(self.device)) for one in pixels])
 
-    def _joined(self, prompt: Prompt) -> torch.Tensor:
-        """(E,) what the cache holds of the prompt's parts; text and support are mixed before any normalising."""
-        if prompt.support is None:
-            return self._vectors["text", prompt.text]
-        image = self._vectors["support", prompt.support.digest]
-        if not prompt.text:
-            return image
-        return torch.lerp(image, self._vectors["text", prompt.text], prompt.text_weight)
+
+def _joined(prompt: Prompt, parts: Mapping[PromptPart, torch.Tensor]) -> torch.Tensor:
+    """(E,) what the prompt's parts became; text and support are mixed before any normalising."""
+    if prompt.support is None:
+        return parts["text", prompt.text]
+    image = parts["support", prompt.support.digest]
+    if not prompt.text:
+        return image
+    return torch.lerp(image, parts["text", prompt.text], prompt.text_weight)

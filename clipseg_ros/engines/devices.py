@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 
 import torch
+from torch import nn
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -32,6 +33,14 @@ def find_device(name: str) -> torch.device:
         seen = f"torch {torch.__version__} sees {count} CUDA devices"
         raise DeviceError(f"device {name!r}: {seen}; use device:=cpu or auto")
     return torch.device(name)
+
+
+def release(device: str, *models: nn.Module) -> None:
+    """Give the device's memory back; the models are of no use afterwards."""
+    for model in models:
+        model.to("meta")
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def gpu_memory(device: str) -> int | None:

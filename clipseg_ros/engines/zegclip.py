@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
 
 import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from clipseg_ros.engines.devices import find_device, find_dtype
+from clipseg_ros.engines.devices import find_device, find_dtype, release
+from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.engines.zegclip_maps import ProbabilityMaps, Windows
 from clipseg_ros.masks import LogitMaps, input_size, resize_image
 from clipseg_ros.models import hub, zegclip
@@ -77,8 +76,8 @@ class ZegClipEngine:
         self._notes = weights_files.read_notes(folder)
         self._tokenize = weights_files.read_text_format(folder, self._model.clip.longest_text)
         self._side = self._format.side if side is None else side
-        self._vectors: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._encoding = Lock()  # the tokenizer and the cache serve one thread at a time: check may run beside segment
+        at_once = max(1, SENTENCES_AT_ONCE // len(self._templates))
+        self._vectors: VectorCache[str] = VectorCache(CACHED_CLASSES, at_once)
         if not isinstance(self._side, int) or self._side <= 0 or self._side % self._model.patch_size:
             raise ValueError(f"side {self._side!r}: expected a multiple of the patch size {self._model.patch_size}")
 
@@ -118,10 +117,8 @@ class ZegClipEngine:
 
     def close(self) -> None:
         """Give the device's memory back; the engine is of no use afterwards."""
-        self._model.to("meta")
         self._vectors.clear()
-        if torch.device(self.device).type == "cuda":
-            torch.cuda.empty_cache()
+        release(self.device, self._model)
 
     def _input(self, image: np.ndarray) -> tuple[torch.Tensor, Windows | None]:
         """Normalised pixels (K, 3, h, w) of the windows over an image; None where one window is all of it."""
@@ -162,29 +159,20 @@ class ZegClipEngine:
 
     @torch.inference_mode()
     def _class_vectors(self, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """(N, E) on the device, encoding only what the cache lacks and never dropping what this call needs."""
+        """(N, E) on the device, encoding only what the cache lacks."""
         for prompt in prompts:
             if prompt.support is not None:
                 raise PromptError(f"prompt {prompt.name!r} has a support: engine zegclip takes texts alone")
-        with self._encoding:
-            texts = [prompt.text for prompt in prompts]
-            missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-            at_once = max(1, SENTENCES_AT_ONCE // len(self._templates))
-            for first in range(0, len(missing), at_once):
-                self._encode(missing[first : first + at_once])
-            for text in texts:
-                self._vectors.move_to_end(text)
-            rows = torch.stack([self._vectors[text] for text in texts]) if texts else torch.empty(0)
-            while len(self._vectors) > CACHED_CLASSES:
-                self._vectors.popitem(last=False)
-        return rows
+        texts = [prompt.text for prompt in prompts]
+        found = self._vectors(texts, self._encode)
+        return torch.stack([found[text] for text in texts]) if texts else torch.empty(0)
 
-    def _encode(self, texts: Sequence[str]) -> None:
+    def _encode(self, texts: Sequence[str]) -> torch.Tensor:
         sentences = [template.replace("{}", text) for text in texts for template in self._templates]
         ids, lengths = self._tokenize(sentences)
         vectors = self._model.embed_text(ids.to(self.device), lengths.to(self.device))
         means = vectors.unflatten(0, (len(texts), len(self._templates))).mean(dim=1)
-        self._vectors.update(zip(texts, F.normalize(means, dim=-1)))
+        return F.normalize(means, dim=-1)
 
 
 def _read_templates(templates: object) -> tuple[str, ...]:

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from clipseg_ros.models import weights, zegclip
 from clipseg_ros.models.zegclip import Shape
@@ -30,6 +34,19 @@ def tiny_engines(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -
     folders["zegclip"] = tmp_path_factory.mktemp("zegclip")
     _write_zegclip(tiny_weights, folders["zegclip"])
     return folders
+
+
+@pytest.fixture
+def counts() -> Iterator[Counter[str]]:
+    """How often a module of each class runs."""
+    counter: Counter[str] = Counter()
+
+    def count(module: nn.Module, _: object) -> None:
+        counter[type(module).__name__] += 1
+
+    handle = register_module_forward_pre_hook(count)
+    yield counter
+    handle.remove()
 
 
 def _write_zegclip(tiny_weights: Path, folder: Path) -> None:

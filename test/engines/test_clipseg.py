@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import nn
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from clipseg_ros import engines
 from clipseg_ros.engines import clipseg
@@ -28,19 +26,6 @@ def create(weights: Path, **options: object) -> ClipSegEngine:
 @pytest.fixture(scope="module")
 def engine(tiny_weights: Path) -> ClipSegEngine:
     return create(tiny_weights, side=96)
-
-
-@pytest.fixture
-def counts() -> Iterator[Counter[str]]:
-    """How often a module of each class runs."""
-    counter: Counter[str] = Counter()
-
-    def count(module: nn.Module, _: object) -> None:
-        counter[type(module).__name__] += 1
-
-    handle = register_module_forward_pre_hook(count)
-    yield counter
-    handle.remove()
 
 
 @pytest.mark.parametrize("side", [96, 224, 352])
@@ -230,4 +215,10 @@ def test_a_closed_engine_holds_no_weights(tiny_weights: Path) -> None:
     closed = create(tiny_weights, side=96)
     closed.segment(np.zeros((9, 9, 3), np.uint8), CUP)
     closed.close()
-    assert all(weight.device.type == "meta" for weight in closed._model.parameters()) and not closed._vectors
+    assert all(weight.device.type == "meta" for weight in closed._model.parameters())
+
+    def encode(parts: list[tuple[str, str]]) -> None:
+        raise LookupError("asked for again")
+
+    with pytest.raises(LookupError):
+        closed._vectors([("text", CUP[0].text)], encode)
