@@ -31,13 +31,18 @@ def measure(engine: Engine, text: str) -> Speed:
     """Medians of RUNS runs, one before them left out."""
     device = torch.device(engine.device)
     frame = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    left, right = (torch.randn(SIZE, SIZE, device=device) for _ in range(2))
     threads = f"CPU, {torch.get_num_threads()} threads"
     return Speed(
         _median_ms(lambda: engine.segment(frame, [Prompt(text)]).labels()),
-        _median_ms(lambda: float((left @ right)[0, 0])),  # reading a number waits for a GPU
+        _median_ms(product(device)),
         torch.cuda.get_device_name(device) if device.type == "cuda" else threads,
     )
+
+
+def product(device: torch.device, size: int = SIZE) -> Callable[[], float]:
+    """The float32 product of two matrices of size x size, waited for."""
+    left, right = (torch.randn(size, size, device=device) for _ in range(2))
+    return lambda: float((left @ right)[0, 0])  # reading a number waits for a GPU
 
 
 def _median_ms(run: Callable[[], object]) -> float:

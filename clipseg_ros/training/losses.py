@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from clipseg_ros.datasets import tabletop
 from clipseg_ros.evaluation.metrics import LARGEST_FALSE_SHARE
+from clipseg_ros.training.batches import unseen_by_colour
 
 BACKGROUND = 0.05
 NEVER = -1e4  # a logarithm in place of minus infinity, which times 0 is no number
@@ -80,7 +81,9 @@ class DenseClasses(nn.Module):
             tables[0, index, 1 + kinds.index(name["kind"])] = 1.0
             tables[1, index, 1 + colours.index(name["colour"])] = 1.0
         self.register_buffer("_tables", tables, persistent=False)
-        self.register_buffer("_undecided", _undecided_kinds(tables), persistent=False)
+        # Of a class, the kinds that held-out pairs of its colour have.
+        unseen = torch.from_numpy(unseen_by_colour()).float()
+        self.register_buffer("_undecided", (unseen.T @ tables[0]).clamp(max=1.0), persistent=False)
         self.head = nn.Linear(width, 2 * tables.shape[2])
 
     def forward(self, tokens: torch.Tensor, labels: torch.Tensor, look: Look) -> torch.Tensor:
@@ -96,17 +99,6 @@ class DenseClasses(nn.Module):
             there = shares[:, :, index]
             loss = loss + look.mean(-(there * logits.log_softmax(-1).clamp_min(NEVER)).sum(-1))
         return loss
-
-
-def _undecided_kinds(tables: torch.Tensor) -> torch.Tensor:
-    """(256, K) float32: for each class, 1 for the kinds of which a held-out pair has its colour; see PhraseBook.
-
-    tables: (2, 256, K), of kinds and colours.
-    """
-    unseen = torch.zeros(256, dtype=torch.bool)
-    unseen[[tabletop.class_id(*pair) for pair in tabletop.UNSEEN_PAIRS]] = True
-    same_colour = tables[1] @ (tables[1] * unseen[:, None]).T
-    return (same_colour @ tables[0]).clamp(max=1.0)
 
 
 class Fit(nn.Module):

@@ -25,8 +25,8 @@ class Recipe:
     `phrases` captions each, of which a share `absent` does not fit; and `views` object views.
     Stage `masks`: the towers are frozen, the decoder learns from the first `examples` scenes. A step sees mask_batch
     pictures and `prompts` prompts each, of which a share `absent` is not to be seen, and a share `mixed` mixes its text
-    with a support. The loss is the mask's cross-entropy plus `dice` times Dice and
-    `presence` times the cross-entropy of being there at all.
+    with a support. The loss is the mask's cross-entropy plus `dice` times Dice and `presence` times the cross-entropy
+    of being there at all.
     Comparisons: `engine` names the decoder (clipseg, clip-deconv, vitseg; vitseg's own vision tower learns kinds and
     colours in place of captions), `groups` the phrases that masks are taught with, None for all.
     """
