@@ -8,6 +8,7 @@ batch and gradients are averaged; rank 0 alone writes, and all see the same fold
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,9 @@ CHECKPOINT_EVERY = 500  # steps
 class Schedule:
     """AdamW for `steps`: the rate rises linearly for warm_up steps and falls on a cosine to final_rate.
 
+    power: not 0: the rate falls from the first step on, as (1 - step / steps) to this power, and during warm_up it is
+    multiplied by what rises linearly from warm_up_from to 1, as detectron2 and mmcv do. groups: (regular expression,
+    times learning_rate, times weight_decay) for the parameters in whose name in `module` it is found; the first counts.
     muon: the rate of Muon for the matrices of transformer blocks, on the same curve; 0 leaves them to AdamW.
     clip: largest norm of the gradient, 0 for no limit. amp: float16 with a scaled loss on a GPU; the CPU keeps float32.
     """
@@ -42,6 +46,10 @@ class Schedule:
     warm_up: int = 0
     weight_decay: float = 0.01
     beta2: float = 0.999
+    epsilon: float = 1e-8
+    power: float = 0.0
+    warm_up_from: float = 0.0
+    groups: tuple[tuple[str, float, float], ...] = ()
     muon: float = 0.0
     clip: float = 0.0
     amp: bool = True
@@ -63,6 +71,11 @@ class Task(Protocol):
 
 def rate(schedule: Schedule, step: int) -> float:
     """The learning rate of a step."""
+    if schedule.power:
+        risen = min(1.0, step / max(1, schedule.warm_up))
+        left = (1.0 - step / schedule.steps) ** schedule.power
+        found = schedule.final_rate + (schedule.learning_rate - schedule.final_rate) * left
+        return found * (schedule.warm_up_from * (1.0 - risen) + risen)
     if step < schedule.warm_up:
         return schedule.learning_rate * (step + 1) / schedule.warm_up
     part = (step - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up)
@@ -92,7 +105,7 @@ class Learner:
         part = rate(self._schedule, self.step) / self._schedule.learning_rate
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = part * optimiser.defaults["lr"]
+                group["lr"] = part * group.get("times", 1.0) * optimiser.defaults["lr"]
         with torch.autocast(self._device.type, torch.float16, enabled=self._scaler.is_enabled()):
             loss = self._task.loss(batch)
         self._task.module.zero_grad(set_to_none=True)
@@ -118,7 +131,8 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state. Raises ValueError for one of another schedule."""
-        if state["schedule"] != asdict(self._schedule):
+        # A checkpoint that was written before a field was there had its default.
+        if {**asdict(Schedule(0, 0.0)), **state["schedule"]} != asdict(self._schedule):
             raise ValueError("checkpoint of another schedule: train into an empty folder, or delete it")
         self.step, self.seconds = state["step"], state.get("seconds", 0.0)
         self._task.module.load_state_dict(state["module"])
@@ -130,11 +144,25 @@ class Learner:
 
 def _optimisers(module: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
     matrices = hidden_matrices(module) if schedule.muon else []
-    others = [weight for weight in module.parameters() if not any(weight is matrix for matrix in matrices)]
+    taken = {id(matrix) for matrix in matrices}
+    others = {name: weight for name, weight in module.named_parameters() if id(weight) not in taken}
     adamw = torch.optim.AdamW(
-        others, schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, schedule.beta2)
+        _groups(others, schedule), schedule.learning_rate, (0.9, schedule.beta2), schedule.epsilon,
+        schedule.weight_decay,
     )
     return [adamw, Muon(matrices, schedule.muon)] if matrices else [adamw]
+
+
+def _groups(weights: dict[str, nn.Parameter], schedule: Schedule) -> list[dict[str, Any]]:
+    """A group of parameters for each of the schedule's pairs of factors, in the order of their first parameter."""
+    sorted_out: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, weight in weights.items():
+        found = (factors for pattern, *factors in schedule.groups if re.search(pattern, name))
+        sorted_out.setdefault(tuple(next(found, (1.0, 1.0))), []).append(weight)
+    return [
+        {"params": own, "times": times, "weight_decay": decay * schedule.weight_decay}
+        for (times, decay), own in sorted_out.items()
+    ]
 
 
 def run(

@@ -145,6 +145,41 @@ def test_the_rate_warms_up_then_falls_to_the_final_rate() -> None:
     assert rates[6] == pytest.approx((1e-2 + 1e-4) / 2) and np.all(np.diff(rates[2:]) < 0)
 
 
+def test_a_power_falls_from_the_first_step_on_under_its_warm_up() -> None:
+    """detectron2's WarmupPolyLR: 6e-5, power 0.9, a warm-up of 1500 from 1e-6."""
+    schedule = loop.Schedule(120_000, 6e-5, warm_up=1500, power=0.9, warm_up_from=1e-6)
+    assert loop.rate(schedule, 0) == pytest.approx(6e-11) and loop.rate(schedule, 120_000) == 0.0
+    assert loop.rate(schedule, 750) == pytest.approx(6e-5 * (0.5 + 0.5e-6) * (1 - 750 / 120_000) ** 0.9)
+    assert loop.rate(schedule, 60_000) == pytest.approx(6e-5 * 0.5**0.9)
+
+
+def test_groups_have_rates_and_decays_of_their_own_and_the_first_that_fits_counts(tmp_path: Path) -> None:
+    def steps(*groups: tuple[str, float, float]) -> dict[str, torch.Tensor]:
+        schedule = replace(SCHEDULE, steps=1, warm_up=0, weight_decay=0.5, groups=groups)
+        task = Regression(0.0)
+        before = {name: weight.clone() for name, weight in task.module.state_dict().items()}
+        loop.run(task, schedule, tmp_path / str(len(list(tmp_path.iterdir()))), CPU)
+        return {name: weight - before[name] for name, weight in task.module.state_dict().items()}
+
+    plain, still = steps(), steps(("bias$", 0.0, 1.0), ("^0", 2.0, 0.0))
+    assert not still["0.bias"].any() and not still["3.bias"].any() and plain["0.bias"].any()
+    torch.testing.assert_close(still["3.weight"], plain["3.weight"])
+    # AdamW's first step is the rate times the gradient's sign; the decay comes on top.
+    torch.testing.assert_close(still["0.weight"].abs(), torch.full((16, 5), 2e-2), rtol=1e-3, atol=1e-5)
+
+
+def test_a_checkpoint_from_before_a_field_was_there_goes_on(tmp_path: Path) -> None:
+    loop.run(Regression(), SCHEDULE, tmp_path, CPU)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    for field in ("epsilon", "power", "warm_up_from", "groups"):
+        del state["schedule"][field]
+    for group in state["optimisers"][0]["param_groups"]:
+        del group["times"]
+    torch.save(state | {"step": 8}, tmp_path / "checkpoint.pt")
+    loop.run(Regression(), SCHEDULE, tmp_path, CPU)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == SCHEDULE.steps
+
+
 def test_validation_is_logged_at_every_checkpoint_in_evaluation_mode(tmp_path: Path) -> None:
     task, modes = Regression(), []
 
