@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from clipseg_ros.segmentation import PromptError
 
 log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=PreTrainedModel)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as CLIPSeg and ZegCLIP use them
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def read_json(path: Path) -> dict:
@@ -63,6 +66,14 @@ def read_input_format(folder: Path) -> InputFormat:
                 raise WeightsError(f"{folder / name}: expected {expected}")
             return InputFormat(side, np.array(mean, np.float32), np.array(std, np.float32))
     raise WeightsError(f"{folder}: no preprocessor_config.json, so the input size and normalising are unknown")
+
+
+def write_input_format(folder: Path, side: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
+    """preprocessor_config.json: a square of `side` pixels, normalised by mean and std of RGB in [0, 1]."""
+    (folder / "preprocessor_config.json").write_text(json.dumps({
+        "image_processor_type": "ViTImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True,
+        "size": {"height": side, "width": side}, "resample": 2, "image_mean": mean, "image_std": std,
+    }, indent=2) + "\n")
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,13 @@ def read_text_format(folder: Path, longest: int) -> TextFormat:
     if not ((folder / "tokenizer.json").is_file() or all((folder / n).is_file() for n in ("vocab.json", "merges.txt"))):
         raise WeightsError(f"{folder}: no tokenizer; expected tokenizer.json, or vocab.json and merges.txt")
     return TextFormat(CLIPTokenizerFast.from_pretrained(folder, local_files_only=True), longest)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """The files that read_text_format reads, from one folder into another."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
 
 
 def load_clipseg(folder: Path, dtype: torch.dtype) -> CLIPSegForImageSegmentation:

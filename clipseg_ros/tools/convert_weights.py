@@ -9,9 +9,7 @@ in transformers' format or its name on the hub.
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +17,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 CLIPSEG_SIDE = 352
 EXTRACT_LAYERS = (3, 6, 9)
-PREPROCESSOR = {
-    "image_processor_type": "ViTImageProcessor",
-    "do_resize": True,
-    "resample": 2,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,11 +72,8 @@ def write(network: PreTrainedModel, side: int, clip_folder: Path, out: Path) -> 
 
     weights.read_text_format(clip_folder, network.config.text_config.max_position_embeddings)
     network.save_pretrained(out)
-    settings = PREPROCESSOR | {"size": {"height": side, "width": side}}
-    (out / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    for name in TOKENIZER_FILES:
-        if (clip_folder / name).is_file():
-            shutil.copyfile(clip_folder / name, out / name)
+    weights.write_input_format(out, side)
+    weights.copy_tokenizer(clip_folder, out)
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:

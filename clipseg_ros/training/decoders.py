@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +15,7 @@ from transformers import CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation, 
 
 from clipseg_ros.models import clip_deconv, hub, vitseg, weights
 from clipseg_ros.models.clipseg import CLIPSeg
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, for every model: the authors' data sets normalise so, ViTSeg's too, though its ViT learned with 0.5."""
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+from clipseg_ros.models.weights import MEAN, STD
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def build(architecture: Architecture, seed: int) -> Student:
 
 
 def input_format(side: int) -> weights.InputFormat:
-    """Pixels of a square, normalised as the authors do."""
+    """Pixels of a square, normalised as the authors' data sets do: for ViTSeg too, though its ViT learned with 0.5."""
     return weights.InputFormat(side, *(torch.tensor(values).numpy() for values in (MEAN, STD)))
 
 
@@ -117,14 +113,8 @@ def save(student: Student, folder: Path, threshold: float) -> None:
     """Write a folder that engines.create loads: float32 safetensors, input format, tokenizer, threshold."""
     folder.mkdir(parents=True, exist_ok=True)
     student.model.network.save_pretrained(folder)
-    side = student.pixels.side
-    (folder / "preprocessor_config.json").write_text(json.dumps({
-        "image_processor_type": "ViTImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True,
-        "size": {"height": side, "width": side}, "resample": 2, "image_mean": MEAN, "image_std": STD,
-    }, indent=2) + "\n")
-    for name in TOKENIZER_FILES:
-        if (student.folder / name).is_file():
-            shutil.copyfile(student.folder / name, folder / name)
+    weights.write_input_format(folder, student.pixels.side)
+    weights.copy_tokenizer(student.folder, folder)
     (folder / "clipseg_ros.json").write_text(json.dumps({"vocabulary": None, "threshold": threshold}, indent=1) + "\n")
 
 

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizerFast, PreTrainedModel
 
+from clipseg_ros.models import weights
+from clipseg_ros.models.weights import MEAN, STD
 from clipseg_ros.training.recipes import Recipe
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as CLIPSeg uses them
 LONGEST_TEXT = 16
 
 
@@ -119,10 +120,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     half = {name: tensor.detach().half().contiguous() for name, tensor in network.state_dict().items()}
     network.save_pretrained(folder, state_dict=half)
-    (folder / "preprocessor_config.json").write_text(json.dumps({
-        "image_processor_type": "ViTImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True,
-        "size": {"height": side, "width": side}, "resample": 2, "image_mean": MEAN, "image_std": STD,
-    }, indent=2) + "\n")
+    weights.write_input_format(folder, side)
     tokenizer.save_pretrained(folder)
     notes = {"vocabulary": sorted(vocabulary), "threshold": threshold, "support_side": support_side}
     notes["keep_aspect"] = True
