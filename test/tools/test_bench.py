@@ -44,6 +44,14 @@ def test_runs_go_on_while_time_lasts_but_not_beyond_the_most() -> None:
     assert found == {"value": Spread(3.5, 2.75, 4.25, 4)}
 
 
+def test_what_is_slow_is_run_once_and_not_again_after_the_limit() -> None:
+    plan = Plan(3, 5, 10.0, limit=30.0)
+    assert plan.goes_on(0, 99.0) and not plan.goes_on(1, 30.0)
+    assert plan.goes_on(2, 29.0) and plan.goes_on(4, 9.0)
+    assert not plan.goes_on(3, 10.0) and not plan.goes_on(5, 0.0)
+    assert Plan(3, 9, 0.0).goes_on(2, 1e6)
+
+
 def test_a_clock_waits_for_the_device_and_adds_up_what_has_the_same_name() -> None:
     waits: list[int] = []
     clock = timing.Clock(lambda: waits.append(len(clock.laps)))

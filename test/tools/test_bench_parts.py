@@ -102,6 +102,17 @@ def test_engine_car_marks_what_its_baseline_marks(quick: list[dict]) -> None:
         assert len(of(quick, case=case, way="engine, preset robot")) == 1
         (agreed,) = of(quick, case=case, way="agreement of the two")
         assert agreed["value"] > 0.99
+        shares = [row["way"] for row in of(quick, case=case) if row["way"].startswith("  engine: ")]
+        crf = ["CRF"] if car.crf_installed() else []
+        assert [way[10:] for way in shares] == [
+            "pre-processing", "proposing CLIP", "proposals", "judging CLIP", *crf, "labels"
+        ]
+
+
+def test_engine_car_with_the_demo_model_is_taken_apart_too(quick: list[dict]) -> None:
+    whole, *stages = of(quick, part="car", case="demo, 64x48, N = 5")
+    assert whole["way"] == "engine, preset demo" and whole["note"].endswith(" kept")
+    assert len(stages) == 5 and all(row["value"] >= 0.0 for row in stages)
 
 
 def test_a_crf_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

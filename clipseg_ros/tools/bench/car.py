@@ -3,7 +3,8 @@
 
 Both search with preset `voc`, the authors' numbers, and end with scores; the engine also makes labels of them at the
 camera's size. What they keep and mark is compared. The time of the reference without CRF is that of the same runs less
-their CRF. Preset `robot`, the engine's own default, stands beside.
+their CRF. Preset `robot`, the engine's own default, stands beside, and the stages of the engine's frame below. The demo
+model, small and with its own preset, on small frames is the case of a robot without a GPU.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from clipseg_ros import crf, engines
 from clipseg_ros.engines import Engine, car_finish, car_presets
 from clipseg_ros.engines.devices import find_device, find_dtype
-from clipseg_ros.segmentation import Prompt
+from clipseg_ros.segmentation import Prompt, Segmentation
 from clipseg_ros.tools.bench import goals, networks, setting
+from clipseg_ros.tools.bench.car_stages import StagedCar, demo_stages, stages
 from clipseg_ros.tools.bench.clipseg import agreement
 from clipseg_ros.tools.bench.reference_flow import Outcome, ReferenceFlow
 from clipseg_ros.tools.bench.rows import Row, timed
@@ -39,13 +41,15 @@ def measure(given: Setting) -> Iterator[Row]:
     bench = _Bench(given, " + ".join(names), proposer, judge)
     for count in given.counts:
         yield from bench.compared(given.sizes[0], count)
+        yield from bench.staged(given.sizes[0], count)
+    yield from demo_stages(given)
 
 
 class _Bench:
     """The reference and the engine on the same weights, without and, where it is installed, with CRF."""
 
     def __init__(self, given: Setting, network: str, proposer: Path, judge: Path) -> None:
-        self._given, self._network = given, network
+        self._given, self._network, self._folders = given, network, (proposer, judge)
         self._crf = crf_installed()
         settings = car_presets.settings({"preset": PRESET, "crf": self._crf})
         self._threshold = car_finish.even_score(settings)
@@ -58,17 +62,17 @@ class _Bench:
             for preset in PRESETS
             for sharp in ((False, True) if self._crf else (False,))
         }
+        self._last: dict[tuple[str, bool], Segmentation] = {}
 
     def compared(self, size: tuple[int, int], count: int) -> Iterator[Row]:
         """Everything for so many queries on a frame (H, W)."""
         image, texts = setting.frame(size), setting.prompts(count)
         case, plan = setting.label(self._network, size, count), self._given.plan
         last: list[Outcome] = []
-        theirs = parts_of(partial(self._run_reference, image, texts, last), self._slow_plan)
-        ways = {str(key): partial(self._labels, engine, image, texts) for key, engine in self._engines.items()}
+        theirs = parts_of(partial(self._run_reference, image, texts, last), self._slow_plan(count))
+        ways = {str(key): partial(self._labels, key, image, texts) for key in self._engines}
         ours = side_by_side({PRODUCT: self._given.product(), **ways}, plan)
-        asked = [Prompt(text) for text in texts]
-        kept = {preset: int(self._engines[preset, False].segment(image, asked).present.sum()) for preset in PRESETS}
+        kept = {preset: int(self._last[preset, False].present.sum()) for preset in PRESETS}
         entered = " + ".join(map(str, last[-1].queries))
         for sharp, words in WITH_CRF.items():
             if sharp and not self._crf:
@@ -82,10 +86,19 @@ class _Bench:
                     for part in ("proposals", "classifier", "CRF") if self._crf or part != "CRF")
         yield self._agreement(case, image, texts, last[-1])
 
-    @property
-    def _slow_plan(self) -> Plan:
-        """The reference takes minutes on a CPU: no run of it is spent on warming up."""
-        return self._given.plan if self._given.quick else Plan(1, 5, 60.0, warm=0)
+    def staged(self, size: tuple[int, int], count: int) -> Iterator[Row]:
+        """Where the time of the engine with preset `voc` goes."""
+        proposer, judge = map(str, self._folders)
+        engine = StagedCar(
+            self._given.wait, proposer, self._given.device, classifier_weights=judge, preset=PRESET, crf=self._crf
+        )
+        yield from stages(self._given, engine, setting.label(self._network, size, count), size, count)
+
+    def _slow_plan(self, count: int) -> Plan:
+        """The reference takes minutes on a CPU: it warms up on the fewest queries alone."""
+        if self._given.quick:
+            return self._given.plan
+        return Plan(3, 5, 10.0, warm=int(count == self._given.counts[0]), limit=30.0)
 
     def _run_reference(self, image: np.ndarray, texts: list[str], last: list[Outcome]) -> dict[str, float]:
         """Milliseconds by part and of both totals; the outcome goes to `last`."""
@@ -94,8 +107,10 @@ class _Bench:
         laps = outcome.laps
         return {**laps, _total(True): sum(laps.values()), _total(False): sum(laps.values()) - laps["CRF"]}
 
-    def _labels(self, engine: Engine, image: np.ndarray, texts: list[str]) -> np.ndarray:
-        return engine.segment(image, [Prompt(text) for text in texts]).labels()
+    def _labels(self, key: tuple[str, bool], image: np.ndarray, texts: list[str]) -> np.ndarray:
+        """What was found is remembered."""
+        found = self._last[key] = self._engines[key].segment(image, [Prompt(text) for text in texts])
+        return found.labels()
 
     def _ours(
         self, case: str, preset: str, sharp: bool, ours: dict[str, Spread], theirs: Spread, kept: int
@@ -108,7 +123,7 @@ class _Bench:
 
     def _agreement(self, case: str, image: np.ndarray, texts: list[str], outcome: Outcome) -> Row:
         """IoU of the engine's masks with the reference's; a query that one kept and the other dropped counts fully."""
-        found = self._engines[PRESET, self._crf].segment(image, [Prompt(text) for text in texts])
+        found = self._last[PRESET, self._crf]
         rows = tuple(outcome.kept.index(n) if n in outcome.kept else None for n in range(len(texts)))
         maps = car_finish.KeptMaps(outcome.planes, rows, image.shape[:2])
         theirs = maps.masks(np.full(len(texts), self._threshold, np.float32))

@@ -120,7 +120,7 @@ class _Bench:
     def _staged(self, size: tuple[int, int], count: int) -> Iterator[Row]:
         image, vectors = setting.frame(size), self._steps.vectors(setting.prompts(count))
         product = side_by_side({PRODUCT: self._given.product()}, self._given.plan)[PRODUCT]
-        found = parts_of(partial(self._steps.times, image, vectors), self._given.plan)
+        found = parts_of(partial(self._steps.times, image, vectors), self._given.brief_plan)
         for stage in stages.STAGES:
             yield timed(PART, setting.label(self._network, size, count), f"  {stage}", found[stage], product)
 

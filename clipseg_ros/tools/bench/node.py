@@ -85,7 +85,7 @@ class _Bench:
 
     def __init__(self, given: Setting) -> None:
         self._given = given
-        self._seconds = 1.0 if given.quick else 20.0
+        self._seconds = 1.0 if given.quick else 12.0
         self._runs = 0
 
     def busy(self, network: str, weights: str, size: tuple[int, int]) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from clipseg_ros.tools.bench.timing import Spread
 
-HEADER = ("case", "way", "median", "quartiles", "n", "product", "ratio", "goal", "reached", "IoU", "note")
+HEADER = ("case", "way", "median", "quartiles", "runs", "product", "ratio", "goal", "reached", "IoU", "note")
 TEXTS = {"case", "way", "note"}  # columns whose cells begin at the left
 
 

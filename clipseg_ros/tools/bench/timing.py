@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,19 @@ class Spread:
 @dataclass(frozen=True)
 class Plan:
     """How often something is run: `warm` times unmeasured, then at least `least` times and, while `seconds` last, at
-    most `most` times."""
+    most `most` times. What is slow is run less often: once, and not again after `limit` seconds."""
 
     least: int
     most: int
     seconds: float
     warm: int = 1
+    limit: float = math.inf
+
+    def goes_on(self, runs: int, seconds: float) -> bool:
+        """Whether to run once more after so many runs, which took so many seconds."""
+        if runs < 1:
+            return True
+        return seconds < self.limit if runs < self.least else runs < self.most and seconds < self.seconds
 
 
 class Clock:
@@ -65,8 +73,8 @@ def parts_of(run: Callable[[], Mapping[str, float]], plan: Plan) -> dict[str, Sp
     for _ in range(plan.warm):
         run()
     runs: list[Mapping[str, float]] = []
-    end = time.perf_counter() + plan.seconds
-    while len(runs) < plan.least or (len(runs) < plan.most and time.perf_counter() < end):
+    began = time.perf_counter()
+    while plan.goes_on(len(runs), time.perf_counter() - began):
         runs.append(run())
     return {name: spread_of([values[name] for values in runs]) for name in runs[0]}
 
