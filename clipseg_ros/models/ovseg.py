@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import CLIPConfig, CLIPModel
 from transformers.models.clip.modeling_clip import CLIPPreTrainedModel
@@ -17,8 +17,7 @@ from clipseg_ros.models.maskformer import ProposalNetwork, ProposalShape
 from clipseg_ros.models.ovseg_clip import MaskPrompts
 
 MODEL_TYPE = "ovseg"
-CLIP_MEAN = np.array((0.48145466, 0.4578275, 0.40821073), np.float32)  # OpenAI's, of RGB in [0, 1]
-CLIP_STD = np.array((0.26862954, 0.26130258, 0.27577711), np.float32)
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # OpenAI's
 
 
 class OVSegConfig(CLIPConfig):
@@ -83,3 +82,14 @@ def on_clip(clip: CLIPModel | CLIPSegModel, shape: OVSegShape) -> OVSegNetwork:
 def load(folder: Path, dtype: torch.dtype) -> OVSegNetwork:
     """The network of the folder in evaluation mode. Raises WeightsError where it is none or incomplete."""
     return weights.load_network(OVSegNetwork, MODEL_TYPE, folder, dtype)
+
+
+def save(
+    network: OVSegNetwork, folder: Path, texts: Path, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD
+) -> None:
+    """Write a folder that engines.create loads. texts: the folder whose tokenizer it takes; mean, std: of the CLIP's
+    input, RGB in [0, 1]. Raises WeightsError where there is no tokenizer."""
+    weights.read_text_format(texts, network.config.text_config.max_position_embeddings)
+    network.save_pretrained(folder)
+    weights.write_input_format(folder, network.config.vision_config.image_size, mean, std)
+    weights.copy_tokenizer(texts, folder)

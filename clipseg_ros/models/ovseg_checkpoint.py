@@ -30,7 +30,8 @@ VISUAL, PROMPTS = f"{CLIP}visual.", f"{CLIP}visual.mask_embedding"
 NO_OBJECT = "clip_adapter.non_object_embedding"
 PREDICTOR, PIXELS = f"{HEAD}predictor.", f"{HEAD}pixel_decoder."
 DROPPED = re.compile(
-    r".*relative_position_index|(clip_adapter\.)?pixel_(mean|std)|criterion\..*|clip_adapter\.clip_model\.text_projection"
+    r".*relative_position_index|(clip_adapter\.)?pixel_(mean|std)|criterion\..*"
+    r"|clip_adapter\.clip_model\.(text_projection|logit_scale)"
 )
 NEEDED = (
     f"{PIXELS}layer_4.weight", f"{PREDICTOR}query_embed.weight", f"{PREDICTOR}class_embed.layers.1.weight",
@@ -56,7 +57,6 @@ RENAMED = {  # by the beginning of our names: parts of them and the authors', in
     "proposer.backbone.st": (
         *((f"proposer.backbone.stem.{index}.", f"backbone.stem.conv{index + 1}.") for index in range(3)),
         *((f"proposer.backbone.stages.{stage}.", f"backbone.res{stage + 2}.") for stage in range(4)),
-        (".0.weight", ".weight"), (".1.", ".norm."),
     ),
     "proposer.pixel_decoder.": (
         ("proposer.pixel_decoder.mask_projection", f"{PIXELS}mask_features"),
@@ -66,7 +66,6 @@ RENAMED = {  # by the beginning of our names: parts of them and the authors', in
             for index in range(3)
             for ours, theirs in (("proj", "adapter"), ("block", "layer"))
         ),
-        (".0.weight", ".weight"), (".1.", ".norm."),
     ),
     "proposer.decoder.": (
         ("proposer.decoder.queries", f"{PREDICTOR}query_embed"),
@@ -88,6 +87,7 @@ RENAMED = {  # by the beginning of our names: parts of them and the authors', in
 TURNED = {"clip.visual_projection.weight": f"{VISUAL}proj", "clip.text_projection.weight": f"{CLIP}text_projection"}
 STACKED = re.compile(r"(.*attn)\.([qkv])_proj\.(weight|bias)")
 SWIN_STACKED = re.compile(r"(.*\.attn)\.(query|key|value)\.(weight|bias)")
+RESNET = ("backbone.stem.", "backbone.res")
 SWIN_TABLE = "backbone.layers.{}.blocks.0.attn.relative_position_bias_table"
 CONSTANT = "relative_position_index"
 
@@ -103,6 +103,8 @@ def source_of(name: str) -> Source:
         return Source(TURNED[name], turned=True)
     for ours, theirs in next(parts for beginning, parts in RENAMED.items() if name.startswith(beginning)):
         name = name.replace(ours, theirs)
+    if name.startswith((*RESNET, PIXELS)):
+        name = re.sub(r"\.1\.(\w+)$", r".norm.\1", re.sub(r"\.0\.weight$", ".weight", name))
     if match := SWIN_STACKED.fullmatch(name):
         return Source(f"{match[1]}.qkv.{match[3]}", ("query", "key", "value").index(match[2]))
     if match := STACKED.fullmatch(name):

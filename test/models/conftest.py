@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from transformers import CLIPConfig, CLIPModel
 from clipseg_ros.models import ovseg_checkpoint
 from clipseg_ros.models.maskformer import IMAGENET_MEAN, IMAGENET_STD
 from clipseg_ros.models.ovseg import CLIP_MEAN, CLIP_STD, OVSegNetwork
+from clipseg_ros.models.weights import InputFormat
 
 OVSEG = Path(__file__).parents[1] / "golden" / "ovseg"
 
@@ -64,6 +66,5 @@ def ovseg_pixels(ovseg_golden: dict[str, np.ndarray]) -> torch.Tensor:
     return normalised(ovseg_golden["image"], CLIP_MEAN, CLIP_STD)
 
 
-def normalised(image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> torch.Tensor:
-    pixels = image.astype(np.float32) / np.float32(255.0)
-    return torch.from_numpy((pixels - mean[:, None, None]) / std[:, None, None])
+def normalised(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    return InputFormat(0, np.array(mean, np.float32), np.array(std, np.float32)).normalise(image.transpose(1, 2, 0))[0]

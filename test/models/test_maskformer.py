@@ -86,7 +86,8 @@ def test_blocks_of_the_backbone_skip_both_branches_in_training() -> None:
 
 def test_fresh_weights_are_drawn_as_the_authors_draw_them() -> None:
     torch.manual_seed(0)
-    network = ProposalNetwork(replace(TINY, width=32, heads=(1, 1, 1, 1), queries=64, decoder_width=64)).requires_grad_(False)
+    shape = replace(TINY, width=32, heads=(1, 1, 1, 1), queries=64, decoder_width=64)
+    network = ProposalNetwork(shape).requires_grad_(False)
     swin = network.backbone.model.encoder.layers[3].blocks[0]
     assert abs(float(swin.intermediate.dense.weight.std()) - 0.02) < 0.001
     assert 0.01 < float(swin.attention.self.relative_position_bias_table.std()) < 0.03
