@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import sysconfig
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -33,6 +37,16 @@ def find_device(name: str) -> torch.device:
         seen = f"torch {torch.__version__} sees {count} CUDA devices"
         raise DeviceError(f"device {name!r}: {seen}; use device:=cpu or auto")
     return torch.device(name)
+
+
+def check_compiler() -> None:
+    """Raise DeviceError where torch could not compile a network: it needs a C++ compiler and Python's headers."""
+    compiler = os.environ.get("CXX", "g++")
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    for missing, there in ((compiler, shutil.which(compiler.partition(" ")[0])), (header, header.is_file())):
+        if not there:
+            remedy = "apt install g++ python3-dev, or name a compiler in CXX, or leave compiled:=true out"
+            raise DeviceError(f"compiled: torch needs {missing}, which is not there: {remedy}")
 
 
 def release(device: str, *models: nn.Module) -> None:

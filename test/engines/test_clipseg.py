@@ -13,6 +13,7 @@ import pytest
 from clipseg_ros import engines
 from clipseg_ros.engines import clipseg
 from clipseg_ros.engines.clipseg import PAPER_THRESHOLD, ClipSegEngine
+from clipseg_ros.engines.devices import DeviceError, check_compiler
 from clipseg_ros.masks import sigmoid
 from clipseg_ros.segmentation import Prompt, Support
 
@@ -187,6 +188,7 @@ def test_the_template_surrounds_the_text(tiny_weights: Path, golden: dict[str, n
         ({"visual_prompt": "blur"}, "visual_prompt 'blur': expected one of object_red, "),
         ({"extract_layers": [3, 6]}, r"extract_layers \[3, 6\]: expected 3 rising"),
         ({"precision": "int8"}, "precision 'int8'"),
+        ({"compiled": "no"}, "compiled 'no': expected true or false"),
     ],
 )
 def test_a_bad_option_is_refused(tiny_weights: Path, options: dict[str, object], message: str) -> None:
@@ -209,6 +211,19 @@ def test_half_precision_stays_close(tiny_weights: Path, golden: dict[str, np.nda
     )
     assert rough.dtype == np.float32
     assert 0.0 < np.abs(full - rough).mean() < 0.05
+
+
+@pytest.mark.timeout(900)
+def test_a_compiled_engine_finds_the_same_for_three_prompts_and_for_two(bright_weights: Path) -> None:
+    try:
+        check_compiler()
+    except DeviceError as error:
+        pytest.skip(str(error))
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    plain, compiled = (create(bright_weights, side=16, compiled=compiled) for compiled in (False, True))
+    for prompts in ((*CUP, Prompt("mug"), Prompt("dog")), (*CUP, Prompt("mug"))):
+        theirs, ours = (one.segment(image, prompts).scores for one in (plain, compiled))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_a_closed_engine_holds_no_weights(tiny_weights: Path) -> None:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of devices and precisions."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from clipseg_ros.engines.devices import DeviceError, find_device, find_dtype, gpu_memory
+from clipseg_ros.engines.devices import DeviceError, check_compiler, find_device, find_dtype, gpu_memory
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -55,3 +57,15 @@ def test_gpu_memory_counts_what_tensors_hold() -> None:
     before = gpu_memory("cuda:0")
     held = torch.zeros(1024, 1024, device="cuda:0")
     assert gpu_memory("cuda:0") - before >= held.nbytes
+
+
+def test_what_a_compiler_needs_is_named_where_it_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler -O2")
+    with pytest.raises(DeviceError, match="compiled: torch needs no-such-compiler -O2, which is not there"):
+        check_compiler()
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    with pytest.raises(DeviceError, match="torch needs .*Python.h, which is not there: apt install g.. python3-dev"):
+        check_compiler()
+    (tmp_path / "Python.h").touch()
+    check_compiler()

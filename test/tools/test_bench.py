@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import CLIPModel, CLIPSegForImageSegmentation
 
 from clipseg_ros.__main__ import main
-from clipseg_ros.tools.bench import car, clipseg, goals, memory, networks, roofline, setting, timing
+from clipseg_ros.tools.bench import car, clipseg, goals, memory, networks, roofline, setting, timing, zegclip
 from clipseg_ros.tools.bench.plain import PlainWay
 from clipseg_ros.tools.bench.rows import Goal, Row, report, table, timed
 from clipseg_ros.tools.bench.timing import Plan, Spread
@@ -78,6 +78,7 @@ def test_a_goal_is_reached_at_its_limit(goal: Goal | None, row: dict, reached: b
 def test_goals_are_those_of_the_device_the_size_and_the_prompts() -> None:
     assert goals.of_clipseg("cpu", "full-size", VGA, 5, "fp32") == Goal("ratio", at_least=6.0)
     assert goals.of_clipseg("cuda:0", "full-size", VGA, 5, "fp16") == Goal("value", at_most=2.0)
+    assert goals.of_clipseg("cpu", "full-size", VGA, 1, "fp32, compiled") == Goal("ratio", at_least=1.5)
     assert goals.of_clipseg("cpu", "demo", VGA, 5, "fp32") is None
     assert goals.of_clipseg("cpu", "full-size", HD, 5, "fp32") is None
     for device, count, variant in (("cpu", 5, "bf16"), ("cpu", 2, "fp32"), ("cuda", 5, "fp32")):
@@ -125,8 +126,13 @@ def test_an_agreement_adds_the_pixels_up_before_it_divides() -> None:
 
 
 def test_precisions_are_those_that_the_device_offers() -> None:
-    assert list(clipseg.variants("cpu", 352, 16)) == ["fp32", "bf16", "fp32, side 240"]
-    assert list(clipseg.variants("cuda:1", 352, 16)) == ["fp32", "bf16", "fp16", "fp32, side 240"]
+    assert list(clipseg.variants("cpu", 352, 16, True)) == ["fp32", "fp32, compiled", "bf16", "fp32, side 240"]
+    assert list(clipseg.variants("cuda:1", 352, 16, False)) == ["fp32", "bf16", "fp16", "fp32, side 240"]
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not clipseg.can_compile()
 
 
 def test_prompts_are_different_things() -> None:
@@ -177,6 +183,12 @@ def test_the_clip_in_the_full_size_clipseg_is_vit_b_16() -> None:
     assert sum(weight.numel() for weight in network.clip.parameters()) == 149_620_737
 
 
+def test_the_full_size_zegclip_is_the_published_one() -> None:
+    clip, shape = networks.ZEGCLIPS["full-size"]
+    assert clip == "ViT-B/16" and (shape.side, shape.prompts, shape.layers) == (512, 10, 3)
+    assert zegclip.COUNTS == (5, 20, 171)
+
+
 def test_the_plain_way_gives_the_masks_of_transformers_at_the_camera_s_size(tiny_weights: Path) -> None:
     image = setting.frame((48, 64))
     texts = setting.prompts(2)
@@ -203,4 +215,4 @@ def test_less_than_no_thread_and_no_part_at_all_are_refused(capsys: pytest.Captu
     assert main(["bench", "--threads", "-1"]) == 1
     assert "--threads -1: expected 0 or more" in capsys.readouterr().err
     assert main(["bench", "--only"]) == 1
-    assert "--only without a part: expected some of clipseg, car, node, or --roofline" in capsys.readouterr().err
+    assert "--only without a part: expected some of clipseg, car, zegclip, growth, node, or --roofline" in capsys.readouterr().err

@@ -13,8 +13,9 @@ import torch
 
 from clipseg_ros.__main__ import main
 from clipseg_ros.engines import car_presets
-from clipseg_ros.tools.bench import car, goals, setting
+from clipseg_ros.tools.bench import car, goals, growth, setting
 from clipseg_ros.tools.bench.reference_flow import ReferenceFlow
+from clipseg_ros.tools.bench.rows import Row
 
 pytestmark = pytest.mark.timeout(900)  # processes that import torch, also on a busy machine
 
@@ -46,8 +47,9 @@ def test_the_reference_s_flow_ends_as_the_authors_run() -> None:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """Rows of the parts without ROS."""
     out = tmp_path_factory.mktemp("bench") / "bench.json"
-    words = ["--quick", "--only", "clipseg", "car", "--roofline", "--device", "cpu", "--out", str(out)]
+    words = ["--quick", "--only", "clipseg", "car", "zegclip", "growth", "--roofline", "--device", "cpu", "--out", str(out)]
     assert main(["bench", *words]) == 0
+    assert (out.parent / "growth.png").is_file()
     report = json.loads(out.read_text())
     assert report["settings"]["quick"] is True and report["settings"]["threads"] == torch.get_num_threads()
     return report["rows"]
@@ -87,7 +89,7 @@ def test_the_demo_model_s_masks_are_compared_and_random_ones_are_not(quick: list
 
 
 def test_memory_is_of_a_process_with_its_libraries(quick: list[dict]) -> None:
-    rows = of(quick, unit="MB")
+    rows = of(quick, part="clipseg", unit="MB")
     assert [row["way"] for row in rows] == ["transformers", "fp32"]
     assert all(100.0 < row["value"] < 10_000.0 for row in rows)
 
@@ -129,6 +131,26 @@ def test_the_roofline_stands_above_what_is_reached(quick: list[dict]) -> None:
     near = [row for row in rows if row["unit"] == "%"]
     assert [row["way"].split(":")[0].strip() for row in near] == ["encoder", "decoder", "whole frame"] * 2
     assert all(0.0 < row["value"] < 100.0 for row in near)
+
+
+def test_growth_is_measured_point_by_point_and_drawn(quick: list[dict], tmp_path: Path) -> None:
+    rows = of(quick, part="growth")
+    ways = ["1 prompts", "2 prompts", "0.0768 megapixels", "0.3072 megapixels", "1 cameras", "2 cameras",
+            "176 pixels a side", "256 pixels a side", "1 steps", "2 steps"]
+    assert [row["way"] for row in rows if row["unit"] == "ms"] == ways
+    first, last, percent = (row["value"] for row in rows if row["unit"] != "ms")
+    assert first > 100.0 and percent == pytest.approx(100.0 * (last - first) / first)
+    made = [Row(**{**row, "goal": None}) for row in ({k: v for k, v in r.items() if k != "reached"} for r in rows)]
+    growth.draw(made, tmp_path / "growth.png")
+    assert cv2.imread(str(tmp_path / "growth.png")).shape[1] == 1200
+
+
+def test_engine_zegclip_is_measured_beside_engine_clipseg_at_both_sides(quick: list[dict]) -> None:
+    for count in (1, 2):
+        theirs, *ours = of(quick, part="zegclip", case=f"tiny, 64x48, N = {count}")
+        assert theirs["way"] == "engine clipseg" and theirs["ratio"] is None
+        assert [row["way"] for row in ours] == ["engine zegclip, side 64"]
+        assert all(row["ratio"] == pytest.approx(theirs["value"] / row["value"]) for row in ours)
 
 
 def test_no_goal_is_judged_by_a_tiny_version(quick: list[dict]) -> None:

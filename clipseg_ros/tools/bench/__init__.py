@@ -3,6 +3,8 @@
 
     clipseg   engine clipseg beside transformers: times, stages, agreement of masks, memory
     car       engine car beside CLIP as RNN in the order of its authors' code
+    zegclip   engine zegclip beside engine clipseg, up to the 171 classes of COCO-Stuff
+    growth    what more prompts, pixels, cameras, steps and frames cost; also drawn
     node      what ROS adds, age of the images, cost of an idle node; needs ROS 2
     roofline  with --roofline: operations and bytes over what the device can do
 
@@ -30,7 +32,7 @@ from clipseg_ros.tools.demo_processes import ProcessFailed
 if TYPE_CHECKING:
     from clipseg_ros.tools.bench.setting import Setting
 
-PARTS = ("clipseg", "car", "node")
+PARTS = ("clipseg", "car", "zegclip", "growth", "node")
 CLASSIFIERS = ("ViT-B/16", "ViT-L/14")
 
 
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the CLIP that judges in part car; ViT-L/14, the paper's, takes five times as long (default: %(default)s)")
     add("--quick", action="store_true", help="a tiny version of everything, whose numbers mean nothing")
     add("--out", type=Path, default=Path("build/bench.json"), help="file to write (default: %(default)s)")
+    add("--plots", type=Path, metavar="FOLDER", help="for growth.png of part growth (default: that of --out)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,10 +71,19 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{seconds:6} s  {row.part}: {row.case}: {row.way}", flush=True)
         except ProcessFailed as error:
             failure = f"bench: error: {error}"
+    if "growth" in args.only:
+        _draw(rows, args.plots or args.out.parent)
     print(table(rows))
     print(f"\n{', '.join(f'{name} {value}' for name, value in settings.items())}\n{args.out}")
     print(failure, end="\n" if failure else "", file=sys.stderr)
     return 1 if failure else 0
+
+
+def _draw(rows: list[Row], folder: Path) -> None:
+    from clipseg_ros.tools.bench import growth
+
+    folder.mkdir(parents=True, exist_ok=True)
+    growth.draw(rows, folder / "growth.png")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 
 from clipseg_ros import engines
 from clipseg_ros.engines import Engine
+from clipseg_ros.engines.devices import DeviceError, check_compiler
 from clipseg_ros.models import hub, weights
 from clipseg_ros.segmentation import Prompt
 from clipseg_ros.tools.bench import goals, memory, networks, setting, stages
@@ -24,7 +25,7 @@ from clipseg_ros.tools.bench.rows import Row, timed
 from clipseg_ros.tools.bench.setting import PRODUCT, Setting
 from clipseg_ros.tools.bench.timing import parts_of, side_by_side
 
-PART, PLAIN, EXACT = "clipseg", "transformers", "fp32"
+PART, PLAIN, EXACT, COMPILED = "clipseg", "transformers", "fp32", "fp32, compiled"
 DEMO = "demo"  # the one network with trained weights, whose masks mean something
 SCENES, PROMPTS = 24, 20  # for the agreement of masks
 
@@ -37,9 +38,13 @@ class Variant:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-def variants(device: str, side: int, patch: int) -> dict[str, Variant]:
-    """By name, what the device offers: the exact one, then those that trade accuracy for speed."""
-    found = {EXACT: Variant("fp32"), "bf16": Variant("bf16")}
+def variants(device: str, side: int, patch: int, compiled: bool) -> dict[str, Variant]:
+    """By name, what the device offers: the exact one, compiled where asked for, then those that trade accuracy for
+    speed."""
+    found = {EXACT: Variant("fp32")}
+    if compiled:
+        found[COMPILED] = Variant("fp32", {"compiled": True})
+    found["bf16"] = Variant("bf16")
     if device.startswith("cuda"):
         found["fp16"] = Variant("fp16")
     smaller = max(1, round(side * 2 / 3 / patch)) * patch
@@ -67,7 +72,8 @@ class _Bench:
     def __init__(self, given: Setting, network: str, folder: Path) -> None:
         self._given, self._network, self._folder = given, network, folder
         patch = weights.read_json(folder / "config.json")["vision_config"]["patch_size"]
-        self._variants = variants(given.device, weights.read_input_format(folder).side, patch)
+        compiled = network == goals.FULL_SIZE and can_compile()
+        self._variants = variants(given.device, weights.read_input_format(folder).side, patch, compiled)
         self._engines: dict[str, Engine] = {
             name: engines.create("clipseg", str(folder), given.device, variant.precision, **variant.options)
             for name, variant in self._variants.items()
@@ -146,6 +152,15 @@ class _Bench:
             for where, megabytes in peaks.items():
                 note = "peak resident" if where == "resident" else "peak of tensors on the GPU"
                 yield Row(PART, setting.label(self._network, size, count), way, megabytes, "MB", note=note)
+
+
+def can_compile() -> bool:
+    """Whether torch finds what it needs."""
+    try:
+        check_compiler()
+    except DeviceError:
+        return False
+    return True
 
 
 def agreement(masks: list[np.ndarray], others: list[np.ndarray]) -> float:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The most memory that a way to segment ever held: each in a process of its own, since a process never forgets."""
+"""What memory a way to segment holds, at most and after many frames: each in a process of its own, since a process
+never forgets."""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ from clipseg_ros.tools.bench import setting
 from clipseg_ros.tools.bench.plain import PlainWay
 
 FRAMES = 3  # caches are full after the first
+SCENES = 8
+STATUS = Path("/proc/self/status")
 
 
 def peaks_mb(
@@ -53,9 +56,35 @@ def _run_of(way: str, folder: Path, device: str, size: tuple[int, int], count: i
     return lambda: engine.segment(image, asked).masks()
 
 
-def resident_peak_mb(status: Path = Path("/proc/self/status")) -> float:
+def resident_after_mb(
+    weights: str, device: str, size: tuple[int, int], count: int, frames: Sequence[int]
+) -> list[float]:
+    """MB of a process of its own after so many frames (rising) of engine clipseg, SCENES different ones in turn, with
+    `count` prompts. Raises OSError where the system does not tell."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_resident_after, weights, device, size, count, frames).result()
+
+
+def _resident_after(
+    weights: str, device: str, size: tuple[int, int], count: int, frames: Sequence[int]
+) -> list[float]:
+    engine, found = engines.create("clipseg", weights, device), []
+    images = [setting.frame(size, number) for number in range(SCENES)]
+    prompts = [Prompt(text) for text in setting.prompts(count)]
+    for done in range(1, max(frames) + 1):
+        engine.segment(images[done % SCENES], prompts).masks()
+        if done in frames:
+            found.append(_of_process_mb("VmRSS", STATUS))
+    return found
+
+
+def resident_peak_mb(status: Path = STATUS) -> float:
     """Of a process, since its program began; getrusage would count what its parent held. Raises OSError."""
+    return _of_process_mb("VmHWM", status)
+
+
+def _of_process_mb(name: str, status: Path) -> float:
     for line in status.read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise OSError(f"{status}: no VmHWM; expected what Linux says of a process")
+    raise OSError(f"{status}: no {name}; expected what Linux says of a process")

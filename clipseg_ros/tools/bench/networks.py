@@ -2,20 +2,23 @@
 """Networks of published sizes with random weights, written as weights folders without any network.
 
 Sizes are those of the published configurations: CLIPSeg of CIDAS/clipseg-rd64-refined, CLIP of
-openai/clip-vit-base-patch16 and openai/clip-vit-large-patch14. Random weights take as long as trained ones; what they
+openai/clip-vit-base-patch16 and openai/clip-vit-large-patch14, ZegCLIP of its authors' files. Random weights take as long as trained ones; what they
 mark means nothing. The tokenizer knows the benchmark's own words, each one token, as the real one knows most of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation, PreTrainedModel
 
+from clipseg_ros.datasets.class_names import COCO_STUFF171
 from clipseg_ros.engines import car_words
+from clipseg_ros.models import zegclip
+from clipseg_ros.models.zegclip import Shape
 from clipseg_ros.tools.bench import goals, setting
 from clipseg_ros.training import tokenizer as tokenizers
 from clipseg_ros.training.network import MEAN, STD
@@ -47,6 +50,11 @@ CLIPSEGS: dict[str, Numbers] = {
     },
 }
 """By name: towers, side of the input, and the rest of transformers' configuration."""
+ZEGCLIPS: dict[str, tuple[str, Shape]] = {
+    goals.FULL_SIZE: ("ViT-B/16", Shape()),
+    "tiny": ("tiny", Shape(prompts=2, prompt_layers=(0, 2), layers=2, heads=2, hidden=16, side=64)),
+}
+"""By name: a CLIP of CLIPS and what stands on it; the numbers are the published ones for Pascal VOC."""
 CLIPS: dict[str, Numbers] = {
     "ViT-B/16": {"text": TEXT_B, "vision": VISION_B, "projection_dim": 512},
     "ViT-L/14": {"text": TEXT_L, "vision": VISION_L, "projection_dim": 768},
@@ -69,6 +77,14 @@ def write_clip(name: str, folder: Path) -> Path:
     return _write(CLIPModel, config, {"shortest_edge": config.vision_config.image_size}, folder)
 
 
+def write_zegclip(name: str, folder: Path) -> Path:
+    """A ZegCLIP of ZEGCLIPS in `folder`, which is made and returned."""
+    clip, shape = ZEGCLIPS[name]
+    config = clip_config(clip, _write_tokenizer(clip, folder))
+    side = {"height": shape.side, "width": shape.side}
+    return _write(lambda made: zegclip.on_clip(CLIPModel(made), shape), config, side, folder)
+
+
 def clipseg_config(name: str, words: Numbers) -> CLIPSegConfig:
     """transformers' configuration of a network of CLIPSEGS; words: what the text tower must know of its tokenizer."""
     numbers = {key: value for key, value in CLIPSEGS[name].items() if key not in ("side", "text", "vision")}
@@ -86,10 +102,13 @@ def clip_config(name: str, words: Numbers) -> CLIPConfig:
     )
 
 
-def _write(kind: type[PreTrainedModel], config: CLIPConfig | CLIPSegConfig, size: Numbers, folder: Path) -> Path:
+def _write(
+    make: Callable[[CLIPConfig | CLIPSegConfig], PreTrainedModel], config: CLIPConfig | CLIPSegConfig, size: Numbers,
+    folder: Path,
+) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        kind(config).save_pretrained(folder)
+        make(config).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps({
         "image_processor_type": "ViTImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True,
         "size": size, "resample": 2, "image_mean": MEAN, "image_std": STD,
@@ -108,4 +127,4 @@ def _write_tokenizer(name: str, folder: Path) -> Numbers:
 
 
 def _texts() -> Sequence[str]:
-    return [*setting.prompts(80), *car_words.TEMPLATES_15, *car_words.CLIP_ES]
+    return [*setting.prompts(80), *COCO_STUFF171, *car_words.TEMPLATES_15, *car_words.CLIP_ES]
