@@ -19,6 +19,7 @@ ENGINES = {
     "vitseg": "clipseg_ros.engines.baselines:ViTSegEngine",
     "car": "clipseg_ros.engines.car:CarEngine",
     "zegclip": "clipseg_ros.engines.zegclip:ZegClipEngine",
+    "ovseg": "clipseg_ros.engines.ovseg:OvsegEngine",
 }
 
 

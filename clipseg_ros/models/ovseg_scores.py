@@ -33,11 +33,12 @@ def region_probabilities(features: torch.Tensor, texts: torch.Tensor) -> torch.T
 def fused(p: torch.Tensor, q: torch.Tensor, seen: torch.Tensor, clip_weight: float) -> torch.Tensor:
     """(Q, K): p^(1 - w) q^w of p (Q, K) and of q (M, K), the opinions about the proposals `seen` (M,) int64.
 
-    A proposal without cut-out has q = 1. clip_weight 0 is not the formula but means q alone: proposals without
-    cut-out have rows of 0.
+    A proposal without cut-out has q = 1. clip_weight 0 is not the formula, and neither is 1: both mean q alone, and
+    rows of 0 for proposals without cut-out.
     """
-    every = (torch.zeros_like(p) if clip_weight == 0.0 else torch.ones_like(p)).index_copy(0, seen, q.to(p.dtype))
-    return every if clip_weight == 0.0 else p ** (1.0 - clip_weight) * every**clip_weight
+    alone = clip_weight in (0.0, 1.0)
+    every = (torch.zeros_like(p) if alone else torch.ones_like(p)).index_copy(0, seen, q.to(p.dtype))
+    return every if alone else p ** (1.0 - clip_weight) * every**clip_weight
 
 
 def kept_proposals(scores: torch.Tensor, asked: int, keep_ratio: float = 1.0) -> torch.Tensor:

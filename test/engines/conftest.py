@@ -12,7 +12,9 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from clipseg_ros.models import weights, zegclip
+from clipseg_ros.models import ovseg, weights, zegclip
+from clipseg_ros.models.maskformer import ProposalShape
+from clipseg_ros.models.ovseg import OVSegShape
 from clipseg_ros.models.zegclip import Shape
 from clipseg_ros.tools import convert_weights
 from clipseg_ros.training import decoders
@@ -33,6 +35,8 @@ def tiny_engines(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -
         decoders.save(student, folders[name], threshold=0.3)
     folders["zegclip"] = tmp_path_factory.mktemp("zegclip")
     _write_zegclip(tiny_weights, folders["zegclip"])
+    folders["ovseg"] = tmp_path_factory.mktemp("ovseg")
+    _write_ovseg(tiny_weights, folders["ovseg"])
     return folders
 
 
@@ -57,3 +61,21 @@ def _write_zegclip(tiny_weights: Path, folder: Path) -> None:
         for weight in network.decoder.parameters():
             weight.mul_(3.0)
     convert_weights.write(network, 96, tiny_weights, folder)
+
+
+def _write_ovseg(tiny_weights: Path, folder: Path) -> None:
+    clip = weights.load_clipseg(tiny_weights, torch.float32).clip
+    torch.manual_seed(0)
+    proposals = ProposalShape(
+        width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=4, features=32, decoder_width=32, decoder_layers=2,
+        decoder_heads=4, decoder_hidden=48, queries=12, vector_hidden=24,
+    )
+    network = ovseg.on_clip(clip, OVSegShape(proposals, class_names=("cup", "wall", "floor")))
+    proposer = network.proposer
+    with torch.no_grad():  # masks of half a picture that differ, and texts that are near to each other
+        planes = proposer.mask_features(proposer.features(torch.randn(1, 3, 96, 128)))
+        proposer.pixel_decoder.mask_projection.bias.sub_(planes.mean(dim=(0, 2, 3)))
+        proposer.mask_embed[4].weight.mul_(10.0)
+        proposer.decoder.queries.weight.mul_(3.0)
+        network.clip.text_model.final_layer_norm.bias.add_(20.0)
+    ovseg.save(network, folder, tiny_weights)

@@ -23,7 +23,7 @@ CAR_OPTIONS = {
     "query_template": "{}", "templates": "{}", "background": "clip_es", "max_tokens": 36,
     "confidence_threshold": 0.0, "when_empty": "best", "visual_prompts": ("black",),
 }
-ENGINE_OPTIONS = {"car": CAR_OPTIONS, "zegclip": {**OPTIONS, "templates": "{}"}}
+ENGINE_OPTIONS = {"car": CAR_OPTIONS} | dict.fromkeys(("zegclip", "ovseg"), {**OPTIONS, "templates": "{}"})
 PROMPTS = (Prompt("red cup"), Prompt("something to sit on", threshold=0.4), Prompt("a jar"))
 
 
