@@ -16,6 +16,7 @@ from clipseg_ros.engines.zegclip_maps import ProbabilityMaps, Windows
 from clipseg_ros.masks import LogitMaps, input_size, resize_image
 from clipseg_ros.models import hub, zegclip
 from clipseg_ros.models import weights as weights_files
+from clipseg_ros.models.weights import TextFormat
 from clipseg_ros.models.zegclip import ZegCLIP
 from clipseg_ros.segmentation import Prompt, PromptError, ScoreMaps, Segmentation, check_image
 
@@ -46,7 +47,8 @@ class ZegClipEngine:
     mode: whole, one pass at the frame's own aspect with as many pixels as a square of `side`; slide, as published: the
     short side becomes `side`, squares of `side` overlap, and their probabilities are averaged.
     templates: sentences around a class, each with one `{}`, or the name of a list in TEMPLATES; a class's vector is the
-    mean of its sentences' unit vectors, made unit length again.
+    mean of its sentences' unit vectors, made unit length again. None takes those that the weights were trained with,
+    where the folder says so, else single.
     side: in pixels, a multiple of the patch; None takes the weights' own (512 in the authors' files).
     seen, seen_penalty: classes, by text or label, that training saw, and what is taken off their probabilities: 0.1 in
     the authors' inductive evaluation (not in the paper), 0 elsewhere.
@@ -60,12 +62,12 @@ class ZegClipEngine:
         precision: str = "auto",
         *,
         mode: str = "whole",
-        templates: str | Sequence[str] = "single",
+        templates: str | Sequence[str] | None = None,
         side: int | None = None,
         seen: Sequence[str] = (),
         seen_penalty: float = 0.0,
     ) -> None:
-        self._templates = _read_templates(templates)
+        sentences = None if templates is None else read_templates(templates)
         self._mode = _read_mode(mode)
         self._seen, self._penalty = _read_seen(seen, seen_penalty)
         torch_device = find_device(device)
@@ -76,6 +78,7 @@ class ZegClipEngine:
         self._notes = weights_files.read_notes(folder)
         self._tokenize = weights_files.read_text_format(folder, self._model.clip.longest_text)
         self._side = self._format.side if side is None else side
+        self._templates = sentences or read_templates(self._model.network.config.templates or "single")
         at_once = max(1, SENTENCES_AT_ONCE // len(self._templates))
         self._vectors: VectorCache[str] = VectorCache(CACHED_CLASSES, at_once)
         if not isinstance(self._side, int) or self._side <= 0 or self._side % self._model.patch_size:
@@ -168,14 +171,20 @@ class ZegClipEngine:
         return torch.stack([found[text] for text in texts]) if texts else torch.empty(0)
 
     def _encode(self, texts: Sequence[str]) -> torch.Tensor:
-        sentences = [template.replace("{}", text) for text in texts for template in self._templates]
-        ids, lengths = self._tokenize(sentences)
-        vectors = self._model.embed_text(ids.to(self.device), lengths.to(self.device))
-        means = vectors.unflatten(0, (len(texts), len(self._templates))).mean(dim=1)
-        return F.normalize(means, dim=-1)
+        return encode_classes(self._model, self._tokenize, texts, self._templates)
 
 
-def _read_templates(templates: object) -> tuple[str, ...]:
+def encode_classes(
+    model: ZegCLIP, tokenize: TextFormat, texts: Sequence[str], templates: Sequence[str]
+) -> torch.Tensor:
+    """(N, E) float32 unit vectors on the model's device: of each text, the mean over its sentences."""
+    ids, lengths = tokenize([template.replace("{}", text) for text in texts for template in templates])
+    vectors = model.embed_text(ids.to(model.clip.device), lengths.to(model.clip.device))
+    return F.normalize(vectors.unflatten(0, (len(texts), len(templates))).mean(dim=1), dim=-1)
+
+
+def read_templates(templates: object) -> tuple[str, ...]:
+    """The sentences of a name in TEMPLATES, of a sentence, or of a list of them. Raises ValueError."""
     if isinstance(templates, str):
         templates = TEMPLATES.get(templates, (templates,))
     sentences = tuple(templates) if isinstance(templates, (list, tuple)) else (templates,)

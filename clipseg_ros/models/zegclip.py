@@ -22,14 +22,15 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegModel
 from clipseg_ros.models import weights
 from clipseg_ros.models.blocks import pre_norm_block
 from clipseg_ros.models.clip import CLIP
-from clipseg_ros.models.zegclip_decoder import DROPOUT, ZegCLIPDecoder
+from clipseg_ros.models.zegclip_decoder import DESCRIPTOR, DROPOUT, ZegCLIPDecoder
 
 MODEL_TYPE = "zegclip"
 POSITIONS = "vision_model.embeddings.position_embedding.weight"
 
 
 class ZegCLIPConfig(CLIPConfig):
-    """CLIP's configuration and what stands on it: see Shape. prompt_layers: None stands for every block."""
+    """CLIP's configuration and what stands on it: see Shape. prompt_layers: None stands for every block. templates:
+    sentences around a class, each with one `{}`, that the weights were trained with; None where that is not known."""
 
     model_type = MODEL_TYPE
     prompt_count: int = 10
@@ -37,6 +38,8 @@ class ZegCLIPConfig(CLIPConfig):
     decoder_layers: int = 3
     decoder_heads: int = 8
     decoder_hidden: int = 2048
+    descriptor: str = DESCRIPTOR
+    templates: list | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Shape:
     """What stands on a CLIP; the numbers are those published for Pascal VOC, with 100 prompts for COCO.
 
     prompts: tokens a block. prompt_layers: blocks that get them, from 0; () leaves the tower as it is. layers, heads,
-    hidden: of the decoder. side: of the square in pixels for which the table of positions is made.
+    hidden: of the decoder. side: of the square in pixels for which the table of positions is made. descriptor: what
+    stands for a class in an image, see zegclip_decoder.TERMS.
     """
 
     prompts: int = 10
@@ -53,6 +57,7 @@ class Shape:
     heads: int = 8
     hidden: int = 2048
     side: int = 512
+    descriptor: str = DESCRIPTOR
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,8 @@ class ZegCLIPNetwork(CLIPPreTrainedModel):
         self.clip = CLIPModel(config)
         self.prompts = DeepPrompts(list(layers), config.prompt_count, vision.hidden_size) if layers else None
         self.decoder = ZegCLIPDecoder(
-            config.projection_dim, config.decoder_layers, config.decoder_heads, config.decoder_hidden
+            config.projection_dim, config.decoder_layers, config.decoder_heads, config.decoder_hidden,
+            config.descriptor,
         )
         self.post_init()
 
@@ -116,11 +122,15 @@ class ZegCLIP(nn.Module):
         """(N, E) float32 unit vectors of token ids (N, L) padded on the right to `lengths` (N,)."""
         return self.clip.embed_text(ids, lengths)
 
-    def encode_image(self, pixels: torch.Tensor) -> Encoded:
-        """Normalised pixels (B, 3, h, w) through the prompted tower. Raises ValueError for sides the patch does not
-        divide."""
+    def encode_image(self, pixels: torch.Tensor, spans: torch.Tensor | None = None) -> Encoded:
+        """Normalised pixels (B, 3, h, w) through the prompted tower.
+
+        spans: for training on cut-outs, (B, 4) top, left, height and width, in [0, 1], of the part of a whole picture
+        that pixels are to be taken for, whose positions they get; None for all of it. Raises ValueError for sides that
+        the patch does not divide.
+        """
         vision, prompts = self.network.clip.vision_model, self.network.prompts
-        tokens, grid = self._embed_pixels(pixels)
+        tokens, grid = self._embed_pixels(pixels, spans)
         count = grid[0] * grid[1]
         for index, block in enumerate(vision.encoder.layers):
             tokens = pre_norm_block(block, tokens if prompts is None else prompts(tokens, index, count))
@@ -135,7 +145,9 @@ class ZegCLIP(nn.Module):
         maps = self.network.decoder(texts.to(self.clip.dtype), encoded.classes, encoded.patches)
         return maps.unflatten(2, encoded.grid)
 
-    def _embed_pixels(self, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+    def _embed_pixels(
+        self, pixels: torch.Tensor, spans: torch.Tensor | None
+    ) -> tuple[torch.Tensor, tuple[int, int]]:
         """(B, 1 + h * w, D) tokens before the first block, and the grid (h, w)."""
         height, width = pixels.shape[2:]
         if height % self.patch_size or width % self.patch_size:
@@ -146,7 +158,8 @@ class ZegCLIP(nn.Module):
         # Twice: a slip that the authors' weights learned to live with.
         first = 2.0 * embeddings.class_embedding.expand(len(planes), 1, -1)
         tokens = torch.cat([first, planes.flatten(2).mT], dim=1)
-        positions = resize_positions(embeddings.position_embedding.weight, grid)
+        table = embeddings.position_embedding.weight
+        positions = resize_positions(table, grid) if spans is None else cut_positions(table, spans, grid)
         return self.network.clip.vision_model.pre_layrnorm(tokens + positions), grid
 
 
@@ -160,6 +173,20 @@ def resize_positions(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor
     return torch.cat([table[:1], plane[0].flatten(1).mT.to(table.dtype)])
 
 
+def cut_positions(table: torch.Tensor, spans: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """(B, 1 + h * w, D) positions of grids (h, w) over spans (B, 4) of a whole picture, as encode_image has them,
+    bilinearly from a table (1 + s * s, D); the class token's stays."""
+    side = math.isqrt(len(table) - 1)
+    field = table[1:].mT.unflatten(1, (side, side)).expand(len(spans), -1, -1, -1)
+    rows, columns = (
+        start[:, None] + length[:, None] * (torch.arange(count, device=spans.device) + 0.5) / count
+        for start, length, count in zip(spans.T[:2], spans.T[2:], grid)
+    )
+    places = torch.stack(torch.broadcast_tensors(columns[:, None, :], rows[:, :, None]), dim=3)
+    planes = F.grid_sample(field, 2.0 * places - 1.0, mode="bilinear", padding_mode="border", align_corners=False)
+    return torch.cat([table[:1].expand(len(spans), 1, -1), planes.flatten(2).mT], dim=1)
+
+
 def on_clip(clip: CLIPModel | CLIPSegModel, shape: Shape) -> ZegCLIPNetwork:
     """A network in evaluation mode whose towers are those of `clip` and whose prompts and decoder are fresh."""
     towers = {
@@ -170,7 +197,7 @@ def on_clip(clip: CLIPModel | CLIPSegModel, shape: Shape) -> ZegCLIPNetwork:
     network = ZegCLIPNetwork(ZegCLIPConfig(
         **towers, projection_dim=clip.config.projection_dim, prompt_count=shape.prompts,
         prompt_layers=list(shape.prompt_layers), decoder_layers=shape.layers, decoder_heads=shape.heads,
-        decoder_hidden=shape.hidden,
+        decoder_hidden=shape.hidden, descriptor=shape.descriptor,
     ))
     side = shape.side // network.config.vision_config.patch_size
     tensors = clip.state_dict()

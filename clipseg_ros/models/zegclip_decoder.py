@@ -7,11 +7,24 @@ changes nothing; neither does the self-attention of queries that the authors' fi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 DROPOUT = 0.1  # in training, everywhere
+DESCRIPTOR = "t*g,t"
+"""The relationship descriptor of the published weights."""
+TERMS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "t": lambda t, g: t,
+    "g": lambda t, g: g.expand_as(t),
+    "t*g": lambda t, g: t * g,
+    "t+g": lambda t, g: t + g,
+    "t-g": lambda t, g: t - g,
+    "|t-g|": lambda t, g: (t - g).abs(),
+}
+"""What a descriptor may be made of: texts t and images' class tokens g (Table 4 of the paper)."""
 
 
 class DecoderLayer(nn.Module):
@@ -57,20 +70,22 @@ class MaskReader(nn.Module):
 class ZegCLIPDecoder(nn.Module):
     """Texts and what the tower saw in, logits of patches out; `layers` are all but the last, which is `reader`.
 
-    Raises ValueError where heads do not divide the width.
+    descriptor: of TERMS, with commas between. Raises ValueError where heads do not divide the width, and for what is no
+    term.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, layers: int, heads: int, hidden: int, descriptor: str = DESCRIPTOR) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"decoder of {heads} heads: expected a divisor of the width {width} of CLIP's vectors")
-        self.descriptor = nn.Linear(2 * width, width)
+        self.terms = terms_of(descriptor)
+        self.descriptor = nn.Linear(len(self.terms) * width, width)
         self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden) for _ in range(layers - 1))
         self.reader = MaskReader(width, heads)
 
     def forward(self, texts: torch.Tensor, classes: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
         """(B, N, n) float32 logits: texts (N, D), class tokens (B, D), patches (B, n, D), all unit vectors."""
-        queries = self.descriptor(describe(texts, classes))
+        queries = self.descriptor(describe(texts, classes, self.terms))
         for layer in self.layers:
             queries = layer(queries, patches)
         return self.reader(queries, patches)
@@ -87,7 +102,16 @@ class ZegCLIPDecoder(nn.Module):
             self.reader.k.load_state_dict(first.k.state_dict())
 
 
-def describe(texts: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """(B, N, 2 D) [t * g, t] of texts t (N, D) and images' class tokens g (B, D): the relationship descriptor."""
+def terms_of(descriptor: str) -> tuple[str, ...]:
+    """The terms of a descriptor such as DESCRIPTOR. Raises ValueError for one that is none."""
+    terms = tuple(descriptor.split(","))
+    for term in terms:
+        if term not in TERMS:
+            raise ValueError(f"descriptor {descriptor!r}: {term!r} is none of {', '.join(TERMS)}")
+    return terms
+
+
+def describe(texts: torch.Tensor, classes: torch.Tensor, terms: Sequence[str] = terms_of(DESCRIPTOR)) -> torch.Tensor:
+    """(B, N, len(terms) * D), one term after the other, of texts (N, D) and images' class tokens (B, D)."""
     texts = texts.expand(len(classes), -1, -1)
-    return torch.cat([texts * classes[:, None], texts], dim=-1)
+    return torch.cat([TERMS[term](texts, classes[:, None]) for term in terms], dim=-1)

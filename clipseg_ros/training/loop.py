@@ -167,13 +167,15 @@ def _groups(weights: dict[str, nn.Parameter], schedule: Schedule) -> list[dict[s
 
 def run(
     task: Task, schedule: Schedule, out: Path, device: torch.device, *,
-    checkpoint_every: int = CHECKPOINT_EVERY, validate: Callable[[], float] | None = None,
+    checkpoint_every: int = CHECKPOINT_EVERY, validate: Callable[[], float] | None = None, until: int | None = None,
 ) -> None:
     """Train, going on from out/checkpoint.pt where there is one; writes out/log.csv (step, loss, seconds).
 
     validate: the IoU in [0, 1] of the module as it is; called in evaluation mode by rank 0 after every checkpoint and
-    written to out/validation.csv. Raises ValueError for a checkpoint of another schedule, FloatingPointError.
+    written to out/validation.csv. until: the step before which to stop, as if cut short there. Raises ValueError for a
+    checkpoint of another schedule, FloatingPointError.
     """
+    stop = schedule.steps if until is None else min(until, schedule.steps)
     with distributed.join(device) as group:
         learner = Learner(task, schedule, device, group)
         if (out / CHECKPOINT).is_file():
@@ -182,25 +184,25 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
         log = Log(out, learner.step) if group.rank == 0 else None
         task.module.train()
-        for loss in _steps(task, schedule, learner, group, out.name):
+        for loss in _steps(task, stop, learner, group, out.name):
             if log is None:
                 continue
             log.loss(learner.step - 1, loss, learner.seconds)
-            if learner.step % checkpoint_every == 0 or learner.step == schedule.steps:
+            if learner.step % checkpoint_every == 0 or learner.step == stop:
                 _write(learner.state(), out / CHECKPOINT)
                 if validate is not None:
                     log.validation(learner.step - 1, _validated(task.module, validate))
 
 
-def _steps(task: Task, schedule: Schedule, learner: Learner, group: distributed.Group, name: str) -> Iterator[float]:
+def _steps(task: Task, stop: int, learner: Learner, group: distributed.Group, name: str) -> Iterator[float]:
     """Yield the loss of every step to go, while the next batch is drawn in another thread."""
-    to_go = range(learner.step, schedule.steps)
+    to_go = range(learner.step, stop)
     with ThreadPoolExecutor(1) as ahead, tqdm(to_go, name, unit="step", disable=group.rank > 0) as bar:
         upcoming = ahead.submit(task.draw, learner.step, group.rank, group.ranks) if to_go else None
         for step in bar:
             started = time.monotonic()
             batch = upcoming.result()
-            if step + 1 < schedule.steps:
+            if step + 1 < stop:
                 upcoming = ahead.submit(task.draw, step + 1, group.rank, group.ranks)
             loss = learner.learn(batch)
             learner.seconds += time.monotonic() - started

@@ -7,7 +7,7 @@ IGNORED everything without a class; logits are (B, C, h, w) and are resized bili
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,7 +34,7 @@ def non_exclusive(logits: torch.Tensor, labels: torch.Tensor) -> NonExclusive:
     n is at least 1. The paper squares dice's sums, has no alpha, and leaves both weights open.
     """
     logits = _resized(logits, labels)
-    targets = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)[:, None, None]
+    targets = _targets(logits, labels)
     there = targets.flatten(2).any(dim=2)
     pairs = there.sum().clamp_min(1)
     probabilities = logits.sigmoid()
@@ -58,6 +58,25 @@ def exclusive(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return entropy / inside.sum().clamp_min(1)
 
 
+def binary(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The plain loss of the paper's Table 6: every class for itself, binary cross-entropy without weights.
+
+    1/n sum over all B C maps of the mean over pixels, n as in non_exclusive; the paper does not say how it is averaged.
+    """
+    logits = _resized(logits, labels)
+    targets = _targets(logits, labels)
+    entropy = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+    return entropy.mean(dim=(2, 3)).sum() / targets.flatten(2).any(dim=2).sum().clamp_min(1)
+
+
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "focal+dice": lambda logits, labels: sum(non_exclusive(logits, labels)),
+    "binary": binary,
+    "exclusive": exclusive,
+}
+"""Name -> what is minimised, a scalar of logits and labels."""
+
+
 @torch.no_grad()
 def pseudo_labels(logits: torch.Tensor, labels: torch.Tensor, seen: Sequence[int]) -> torch.Tensor:
     """Labels in which every UNSEEN pixel has the most probable class that is not among `seen`; all others stay."""
@@ -68,3 +87,8 @@ def pseudo_labels(logits: torch.Tensor, labels: torch.Tensor, seen: Sequence[int
 
 def _resized(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return F.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False)
+
+
+def _targets(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) bool: the one-hot labels, nothing where a pixel has no class."""
+    return labels[:, None] == torch.arange(logits.shape[1], device=labels.device)[:, None, None]

@@ -148,3 +148,12 @@ def test_a_closed_engine_holds_no_weights(weights: Path) -> None:
     engine.close()
     with pytest.raises((RuntimeError, NotImplementedError)):
         engine.segment(PICTURE, [CUP])
+
+
+def test_the_folders_own_sentences_are_the_default(weights: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(weights, tmp_path / "own"))
+    config = json.loads((folder / "config.json").read_text())
+    assert config["templates"] is None and create(weights)._templates == TEMPLATES["single"]
+    (folder / "config.json").write_text(json.dumps({**config, "templates": ["{}", "the {}"]}))
+    assert create(folder)._templates == ("{}", "the {}")
+    assert create(folder, templates="multi")._templates == TEMPLATES["multi"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from transformers import CLIPModel
 from clipseg_ros.models import zegclip
 from clipseg_ros.models.hub import WeightsError
 from clipseg_ros.models.zegclip import Shape, ZegCLIP, ZegCLIPNetwork
-from clipseg_ros.models.zegclip_decoder import ZegCLIPDecoder, describe
+from clipseg_ros.models.zegclip_decoder import ZegCLIPDecoder, describe, terms_of
 
 Arrays = dict[str, np.ndarray]
 TINY = Shape(prompts=3, prompt_layers=(0, 1), heads=2, hidden=64, side=32)
@@ -145,3 +146,42 @@ def test_prompts_in_blocks_that_are_not_there_are_refused(zegclip_clip: CLIPMode
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match="decoder of 3 heads: expected a divisor of the width 16"):
         ZegCLIPDecoder(width=16, layers=3, heads=3, hidden=64)
+
+
+@pytest.mark.parametrize("descriptor", ["t", "t,g", "t*g,|t-g|,t", "t+g,t-g"])
+def test_descriptors_are_made_of_their_terms_and_kept_with_the_weights(
+    descriptor: str, zegclip_clip: CLIPModel, tmp_path: Path
+) -> None:
+    texts, seen = torch.tensor([[1.0, -2.0], [0.5, 4.0]]), torch.tensor([[3.0, 1.0]])
+    by_hand = {"t": [1.0, -2.0], "g": [3.0, 1.0], "t*g": [3.0, -2.0], "|t-g|": [2.0, 3.0], "t+g": [4.0, -1.0],
+               "t-g": [-2.0, -3.0]}
+    described = describe(texts, seen, terms_of(descriptor))
+    assert described[0, 0].tolist() == [number for term in descriptor.split(",") for number in by_hand[term]]
+    assert described.shape == (1, 2, 2 * len(descriptor.split(",")))
+    network = zegclip.on_clip(zegclip_clip, replace(TINY, descriptor=descriptor))
+    network.save_pretrained(tmp_path)
+    loaded = ZegCLIP(zegclip.load(tmp_path, torch.float32))
+    pixels, vectors = torch.randn(1, 3, 32, 32), nn.functional.normalize(torch.randn(3, 16), dim=1)
+    found = [model.decode(model.encode_image(pixels), vectors) for model in (loaded, ZegCLIP(network))]
+    torch.testing.assert_close(*found, atol=1e-5, rtol=0)
+    assert loaded.network.config.descriptor == descriptor
+
+
+def test_a_term_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"descriptor 't\*g,x': 'x' is none of t, g, t\*g, t\+g, t-g, \|t-g\|"):
+        terms_of("t*g,x")
+
+
+def test_a_cut_out_gets_the_positions_of_its_place() -> None:
+    table = torch.randn(1 + 8 * 8, 6)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    torch.testing.assert_close(zegclip.cut_positions(table, whole, (4, 6))[0], zegclip.resize_positions(table, (4, 6)))
+    corner = zegclip.cut_positions(table, torch.tensor([[0.5, 0.25, 0.25, 0.5]]), (2, 4))[0]
+    torch.testing.assert_close(corner[0], table[0])
+    torch.testing.assert_close(corner[1:].unflatten(0, (2, 4)), table[1:].unflatten(0, (8, 8))[4:6, 2:6])
+
+
+def test_a_span_of_the_whole_picture_changes_nothing(model: ZegCLIP, zegclip_golden: Arrays) -> None:
+    pixels = torch.from_numpy(zegclip_golden["image_nonsquare"])
+    spans = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(pixels), -1)
+    torch.testing.assert_close(model.encode_image(pixels, spans).patches, model.encode_image(pixels).patches)

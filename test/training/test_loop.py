@@ -220,3 +220,14 @@ def test_under_torchrun_each_process_takes_its_own_gpu(monkeypatch: pytest.Monke
     monkeypatch.setenv("LOCAL_RANK", "1")
     names = ["cuda", "cuda:0", "cpu"]
     assert [str(distributed.own_device(torch.device(name))) for name in names] == ["cuda:1", "cuda:0", "cpu"]
+
+
+def test_a_run_stopped_half_way_goes_on_as_the_whole_run(tmp_path: Path, one_thread: None) -> None:
+    loop.run(Regression(), SCHEDULE, tmp_path / "whole", CPU)
+    loop.run(Regression(), SCHEDULE, tmp_path / "half", CPU, until=5)
+    assert torch.load(tmp_path / "half" / "checkpoint.pt", weights_only=True)["step"] == 5
+    half = Regression(seed=9)
+    loop.run(half, SCHEDULE, tmp_path / "half", CPU, until=5)
+    assert not half.drawn and same(weights(tmp_path / "half"), half.module.state_dict())
+    loop.run(half, SCHEDULE, tmp_path / "half", CPU)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "half"))
