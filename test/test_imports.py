@@ -41,7 +41,10 @@ ROS = {
     "launch", "launch_ros", "lifecycle_msgs", "message_filters", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs",
     "std_srvs", "vision_msgs",
 }
-NAMES = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "PIL": "pillow", "pydensecrf": "pydensecrf2"}
+NAMES = {
+    "cv2": "opencv-python-headless", "yaml": "pyyaml", "PIL": "pillow", "pydensecrf": "pydensecrf2",
+    "triton": "torch",  # a dependency of torch's wheels for GPUs
+}
 
 
 def imported(source: str, package: tuple[str, ...]) -> set[str]:

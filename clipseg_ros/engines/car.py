@@ -57,10 +57,10 @@ class CarEngine:
         self._notes = weights_files.read_notes(folder)
         own = "demo" if self._notes.vocabulary is not None else car_presets.DEFAULT_PRESET
         self._settings = car_presets.settings({"preset": own if preset is None else preset, **options})
-        if self._settings.crf:
-            crf.check_installed()
         dtype = find_dtype(precision, torch_device)
         self.device = str(torch_device)
+        if self._settings.crf:
+            crf.check_installed(self.device)
         self._clip = self._load(folder, dtype, torch_device)
         judge = self._clip if judging == folder else self._load(judging, dtype, torch_device)
         self._reader = CamReader(self._clip).to(torch_device)
@@ -136,7 +136,8 @@ class CarEngine:
     def _segmentation(
         self, image: np.ndarray, prompts: tuple[Prompt, ...], queries: QuerySet, outcomes: Sequence[Outcome]
     ) -> Segmentation:
-        planes = car_finish.finished(image, [each.proposals.cpu().numpy() for each in outcomes], self._settings)
+        proposals = [each.proposals.cpu().numpy() for each in outcomes]
+        planes = car_finish.finished(image, proposals, self._settings, self.device)
         verdicts, kept = {}, []
         for group, outcome in zip(queries.groups, outcomes):
             verdicts.update(zip(group.members, outcome.verdicts))

@@ -85,14 +85,16 @@ def even_score(settings: CarSettings) -> float:
     return 0.5 if settings.crf else high
 
 
-def finished(image: np.ndarray, groups: Sequence[np.ndarray], settings: CarSettings) -> np.ndarray:
+def finished(
+    image: np.ndarray, groups: Sequence[np.ndarray], settings: CarSettings, device: str = "cpu"
+) -> np.ndarray:
     """(K, H, W) or (K, h, w) float32: scores of image (H, W, 3) from proposals (C, h, w) a group, things before stuff.
 
-    A pixel that a thing claims is no stuff. Raises CrfMissing.
+    A pixel that a thing claims is no stuff. device: of the CRF. Raises CrfMissing.
     """
     size, parts = image.shape[:2], [group for group in groups if len(group)]
     if settings.crf:
-        parts = [sharpened(image, _full_size(group, size), settings) for group in parts]
+        parts = [sharpened(image, _full_size(group, size), settings, device) for group in parts]
     if len(parts) == 2:
         things, stuff = (_full_size(group, size) for group in parts)
         parts = [things, np.where(things.max(axis=0) >= even_score(settings), np.float32(0.0), stuff)]
@@ -103,7 +105,9 @@ def _full_size(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([resized(plane, size) for plane in planes])
 
 
-def sharpened(image: np.ndarray, proposals: np.ndarray, settings: CarSettings) -> np.ndarray:
+def sharpened(
+    image: np.ndarray, proposals: np.ndarray, settings: CarSettings, device: str = "cpu"
+) -> np.ndarray:
     """(K, H, W) float32: how likely each proposal (K, H, W) is against the background, by the dense CRF of the image.
 
     Where proposals exclude each other, the label of highest probability is the best score of at least 0.5, else the
@@ -111,7 +115,7 @@ def sharpened(image: np.ndarray, proposals: np.ndarray, settings: CarSettings) -
     """
     numbers = DenseCrf(
         settings.crf_iterations, settings.crf_smooth_deviation, settings.crf_smooth_weight,
-        settings.crf_edge_deviation, settings.crf_edge_colour, settings.crf_edge_weight, settings.crf_scale,
+        settings.crf_edge_deviation, settings.crf_edge_colour, settings.crf_edge_weight, settings.crf_scale, device,
     )
     seen = _wrapped(image) if settings.crf_wraps else image
     if settings.mode == "referring":

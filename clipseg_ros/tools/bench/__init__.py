@@ -9,8 +9,8 @@
     roofline  with --roofline: operations and bytes over what the device can do
 
 Ways that are compared take turns, after a warm-up, on the same frames and with the same number of threads; numbers are
-medians with their quartiles, of as many runs as the table says. Beside each time stands that of a product of two 1024 x 1024 matrices on the same device
-(see evaluation.speed), taken in the same minutes. Networks are made here, of published size with random weights, so
+medians with their quartiles, of as many runs as the table says. Beside each time stands that of a product of two
+1024 x 1024 matrices on the same device (see evaluation.speed), taken in the same minutes. Networks are made here, of published size with random weights, so
 nothing is downloaded. Every row is told and written as JSON when it is known; the table comes at the end.
 """
 

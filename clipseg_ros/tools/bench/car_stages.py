@@ -38,7 +38,8 @@ class StagedCar(CarEngine):
 
     @torch.inference_mode()
     def times(self, image: np.ndarray, prompts: Sequence[Prompt]) -> dict[str, float]:
-        """Milliseconds of each of STAGES for image (H, W, 3) uint8 RGB; CRF is the way from proposals to scores, next to nothing without."""
+        """Milliseconds of each of STAGES for image (H, W, 3) uint8 RGB. CRF is the way from proposals to scores, next to
+        nothing without."""
         clock, settings = Clock(self._wait), self._settings
         queries = self._queries.read(prompts)
         pixels = self._pixels(image)
@@ -49,7 +50,8 @@ class StagedCar(CarEngine):
         for group in queries.groups:
             proposals = _Lapped(Proposals(settings, self._reader, look, group), clock)
             outcomes.append(recur(settings, group, proposals, _Lapped(Judged(self._judge, image, group), clock)))
-        planes = car_finish.finished(image, [outcome.proposals.cpu().numpy() for outcome in outcomes], settings)
+        given = [outcome.proposals.cpu().numpy() for outcome in outcomes]
+        planes = car_finish.finished(image, given, settings, self.device)
         clock.lap("CRF")
         maps = car_finish.KeptMaps(planes, tuple(range(len(planes))), image.shape[:2])
         maps.labels(np.full(len(planes), self.threshold, np.float32))

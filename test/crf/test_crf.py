@@ -18,7 +18,7 @@ from clipseg_ros.crf import (
 from clipseg_ros.masks import LogitMaps
 from clipseg_ros.segmentation import Prompt, Segmentation
 
-GOLDEN = Path(__file__).parent / "golden" / "car" / "masks"
+GOLDEN = Path(__file__).parents[1] / "golden" / "car" / "masks"
 EDGE = 40  # column where the colours of the picture change
 needs_crf = pytest.mark.skipif(
     importlib.util.find_spec("pydensecrf") is None, reason="the dense CRF is not built: make crf"
