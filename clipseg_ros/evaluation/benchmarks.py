@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from clipseg_ros.evaluation import car_benchmarks, clipseg_benchmarks, own_benchmarks
+from clipseg_ros.evaluation import car_benchmarks, clipseg_benchmarks, own_benchmarks, zegclip_benchmarks
 from clipseg_ros.evaluation.benchmark import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     entry.name: entry
-    for entry in (*own_benchmarks.ENTRIES, *clipseg_benchmarks.ENTRIES, *car_benchmarks.ENTRIES)
+    for lists in (own_benchmarks, clipseg_benchmarks, car_benchmarks, zegclip_benchmarks) for entry in lists.ENTRIES
 }
 
 

@@ -11,19 +11,24 @@ from clipseg_ros.evaluation.tabletop import HEIGHT, TESTS, WIDTH
 CLASSES = tuple(tabletop.KINDS)
 UNSEEN = (*tabletop.UNSEEN_KINDS.values(), "bus", "boat")
 """A kind to sit on, to drink from, to ride on, to be driven and to swim: as many as Pascal VOC's split holds out."""
-KIND_OF = np.full(256, IGNORE, np.int32)
-"""(256,) int32: class id of a scene -> place in CLASSES, IGNORE for table, room and clutter."""
-for _id, _name in tabletop.class_names().items():
-    KIND_OF[_id] = CLASSES.index(_name["kind"])
+COUNT = 200
+
+
+def kind_table() -> np.ndarray:
+    """(256,) int32: class id of a scene -> place in CLASSES, IGNORE for table, room and clutter."""
+    table = np.full(256, IGNORE, np.int32)
+    for number, name in tabletop.class_names().items():
+        table[number] = CLASSES.index(name["kind"])
+    return table
 
 
 class KindScenes:
-    """LabelMaps of the first `count` test scenes at 320x240: the kind of every object, all else ignored."""
+    """LabelMaps of the first COUNT test scenes at 320x240: the kind of every object, all else ignored."""
 
     classes = CLASSES
 
-    def __init__(self, count: int = 200) -> None:
-        self._seeds = TESTS[:count]
+    def __init__(self) -> None:
+        self._seeds, self._table = TESTS[:COUNT], kind_table()
 
     def __len__(self) -> int:
         """Number of scenes."""
@@ -32,4 +37,4 @@ class KindScenes:
     def __getitem__(self, index: int) -> Labelled:
         """Scene `index`, from 0."""
         view = tabletop.render(tabletop.compose(self._seeds[index]), HEIGHT, WIDTH)
-        return Labelled(view.image, KIND_OF[view.labels], str(self._seeds[index]))
+        return Labelled(view.image, self._table[view.labels], str(self._seeds[index]))

@@ -13,7 +13,7 @@ from clipseg_ros.datasets import IGNORE, LabelMaps
 from clipseg_ros.datasets.coco import COCO_STUFF_UNSEEN, coco_stuff
 from clipseg_ros.datasets.context import CONTEXT60_UNSEEN, context60
 from clipseg_ros.datasets.voc import VOC20_UNSEEN, voc20
-from clipseg_ros.evaluation.zegclip_scenes import CLASSES, KIND_OF, UNSEEN
+from clipseg_ros.evaluation.zegclip_scenes import CLASSES, UNSEEN, kind_table
 from clipseg_ros.masks import input_size, resize_image
 from clipseg_ros.models.weights import InputFormat
 from clipseg_ros.training.pool import render_pool
@@ -23,6 +23,7 @@ from clipseg_ros.training.zegclip_task import Example
 from clipseg_ros.training.zegclip_views import Views, draw_view
 
 SCENES = 3_200
+KIND_OF = kind_table()
 CELL = 4  # pixels of a scene a label, finer than which the patches of small towers do not tell
 
 
