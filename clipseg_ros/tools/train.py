@@ -78,6 +78,9 @@ def families() -> Iterator[Family]:
     from clipseg_ros.training import zegclip_recipes, zegclip_train
 
     yield _of_papers(zegclip_recipes.RECIPES, zegclip_train.train)
+    from clipseg_ros.training import ovseg_recipes, ovseg_train
+
+    yield _of_papers(ovseg_recipes.RECIPES, ovseg_train.train)
 
 
 def _of_papers(recipes: Mapping[str, Any], train: Callable[[Any, Path, Path, str], Path]) -> Family:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The oracle analysis by hand: true masks, what a mask covers most, what is painted, and masks that are a little off."""
+"""The oracle analysis by hand: true masks, what a mask covers most, what is painted, masks that are a little off."""
 
 from __future__ import annotations
 
