@@ -89,6 +89,10 @@ def test_goals_are_those_of_the_device_the_size_and_the_prompts() -> None:
     assert goals.of_agreement("cpu", "bf16") is None
     assert [goals.of_car("cuda", False, crf).at_least for crf in (False, True)] == [10.0, 20.0]
     assert goals.of_car("cuda", True, True) is None is goals.of_car("cpu", False, True)
+    assert goals.of_car_frame("cuda", False, 5) == Goal("value", at_most=33.0)
+    assert goals.of_car_frame("cuda", False, 20) is None is goals.of_car_frame("cpu", False, 5)
+    assert goals.of_cameras("cuda", False, 8) == Goal("value", at_most=8000.0 / 1500.0)
+    assert goals.of_cameras("cuda", False, 4) is None is goals.of_cameras("cpu", False, 8)
     assert [goals.of_ros_share(size).at_most for size in (VGA, HD)] == [6.0, 14.0]
     assert goals.of_ros_share((48, 64)) is None
 
@@ -215,5 +219,5 @@ def test_less_than_no_thread_and_no_part_at_all_are_refused(capsys: pytest.Captu
     assert main(["bench", "--threads", "-1"]) == 1
     assert "--threads -1: expected 0 or more" in capsys.readouterr().err
     assert main(["bench", "--only"]) == 1
-    parts = "clipseg, car, zegclip, growth, node, or --roofline"
+    parts = "clipseg, car, zegclip, growth, node, --roofline or --docs"
     assert f"--only without a part: expected some of {parts}" in capsys.readouterr().err

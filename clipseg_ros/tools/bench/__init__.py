@@ -10,8 +10,9 @@
 
 Ways that are compared take turns, after a warm-up, on the same frames and with the same number of threads; numbers are
 medians with their quartiles, of as many runs as the table says. Beside each time stands that of a product of two
-1024 x 1024 matrices on the same device (see evaluation.speed), taken in the same minutes. Networks are made here, of published size with random weights, so
-nothing is downloaded. Every row is told and written as JSON when it is known; the table comes at the end.
+1024 x 1024 matrices on the same device (see evaluation.speed), taken in the same minutes. Networks are made here, of
+published size with random weights, so nothing is downloaded. Every row is told and written as JSON when it is known;
+the table comes at the end, and with --docs the tables of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the CLIP that judges in part car; ViT-L/14, the paper's, takes five times as long (default: %(default)s)")
     add("--quick", action="store_true", help="a tiny version of everything, whose numbers mean nothing")
     add("--out", type=Path, default=Path("build/bench.json"), help="file to write (default: %(default)s)")
+    add("--docs", type=Path, metavar="FILE",
+        help="docs/performance.md, to fill its tables; with --only and no part: from the file of --out as it is")
     add("--plots", type=Path, metavar="FOLDER", help="for growth.png of part growth (default: that of --out)")
 
 
@@ -56,8 +59,11 @@ def run(args: argparse.Namespace) -> int:
     if args.threads < 0:
         raise ValueError(f"--threads {args.threads}: expected 0 or more")
     parts = [*args.only, *(["roofline"] if args.roofline else [])]
+    if not parts and args.docs:
+        _fill(args.docs, args.out)
+        return 0
     if not parts:
-        raise ValueError(f"--only without a part: expected some of {', '.join(PARTS)}, or --roofline")
+        raise ValueError(f"--only without a part: expected some of {', '.join(PARTS)}, --roofline or --docs")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     began, failure = time.monotonic(), ""
     rows: list[Row] = []
@@ -73,10 +79,18 @@ def run(args: argparse.Namespace) -> int:
             failure = f"bench: error: {error}"
     if "growth" in args.only:
         _draw(rows, args.plots or args.out.parent)
+    if args.docs:
+        _fill(args.docs, args.out)
     print(table(rows))
     print(f"\n{', '.join(f'{name} {value}' for name, value in settings.items())}\n{args.out}")
     print(failure, end="\n" if failure else "", file=sys.stderr)
     return 1 if failure else 0
+
+
+def _fill(docs_file: Path, report_file: Path) -> None:
+    from clipseg_ros.tools.bench import docs
+
+    docs.write(docs_file, report_file)
 
 
 def _draw(rows: list[Row], folder: Path) -> None:

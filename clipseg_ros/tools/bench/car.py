@@ -30,7 +30,10 @@ from clipseg_ros.tools.bench.timing import Plan, Spread, parts_of, side_by_side
 PART, REFERENCE = "car", "the reference's flow"
 PRESETS = PRESET, OWN = "voc", "robot"
 PROPOSER = "ViT-B/16"
-WITH_CRF = {False: "", True: ", CRF"}
+PLAIN, CRF, HALF = "", ", CRF", ", CRF at half size"
+OPTIONS: dict[str, dict[str, object]] = {
+    PLAIN: {"crf": False}, CRF: {"crf": True}, HALF: {"crf": True, "crf_scale": 0.5},
+}
 
 
 def measure(given: Setting) -> Iterator[Row]:
@@ -55,14 +58,14 @@ class _Bench:
         self._threshold = car_finish.even_score(settings)
         dtype = find_dtype("auto", find_device(given.device))
         self._flow = ReferenceFlow(proposer, judge, given.device, dtype, settings, given.wait)
-        self._engines: dict[tuple[str, bool], Engine] = {
-            (preset, sharp): engines.create(
-                "car", str(proposer), given.device, classifier_weights=str(judge), preset=preset, crf=sharp
+        found = [(preset, way) for preset in PRESETS for way in ((PLAIN, CRF) if self._crf else (PLAIN,))]
+        self._engines: dict[tuple[str, str], Engine] = {
+            (preset, way): engines.create(
+                "car", str(proposer), given.device, classifier_weights=str(judge), preset=preset, **OPTIONS[way]
             )
-            for preset in PRESETS
-            for sharp in ((False, True) if self._crf else (False,))
+            for preset, way in [*found, *([(PRESET, HALF)] if self._crf else [])]
         }
-        self._last: dict[tuple[str, bool], Segmentation] = {}
+        self._last: dict[tuple[str, str], Segmentation] = {}
 
     def compared(self, size: tuple[int, int], count: int) -> Iterator[Row]:
         """Everything for so many queries on a frame (H, W)."""
@@ -72,16 +75,14 @@ class _Bench:
         theirs = parts_of(partial(self._run_reference, image, texts, last), self._slow_plan(count))
         ways = {str(key): partial(self._labels, key, image, texts) for key in self._engines}
         ours = side_by_side({PRODUCT: self._given.product(), **ways}, plan)
-        kept = {preset: int(self._last[preset, False].present.sum()) for preset in PRESETS}
-        entered = " + ".join(map(str, last[-1].queries))
-        for sharp, words in WITH_CRF.items():
-            if sharp and not self._crf:
-                yield Row(PART, case, f"{REFERENCE}{words}", None, note="pydensecrf2 is not installed")
-                continue
-            note = f"{entered} queries entered its steps"
-            yield timed(PART, case, f"{REFERENCE}{words}", theirs[_total(sharp)], ours[PRODUCT], note=note)
-            for preset in PRESETS:
-                yield self._ours(case, preset, sharp, ours, theirs[_total(sharp)], kept[preset])
+        note = f"{' + '.join(map(str, last[-1].queries))} queries entered its steps"
+        for way in (PLAIN, CRF, HALF) if self._crf else (PLAIN,):
+            if way != HALF:
+                yield timed(PART, case, f"{REFERENCE}{way}", theirs[_total(way)], ours[PRODUCT], note=note)
+            for preset, _ in (key for key in self._engines if key[1] == way):
+                yield self._ours(case, count, (preset, way), ours, theirs[_total(way)])
+        if not self._crf:
+            yield Row(PART, case, f"{REFERENCE}{CRF}", None, note="pydensecrf2 is not installed")
         yield from (timed(PART, case, f"  reference: {part}", theirs[part], ours[PRODUCT])
                     for part in ("proposals", "classifier", "CRF") if self._crf or part != "CRF")
         yield self._agreement(case, image, texts, last[-1])
@@ -93,6 +94,7 @@ class _Bench:
             self._given.wait, proposer, self._given.device, classifier_weights=judge, preset=PRESET, crf=self._crf
         )
         yield from stages(self._given, engine, setting.label(self._network, size, count), size, count)
+        engine.close()
 
     def _slow_plan(self, count: int) -> Plan:
         """The reference takes minutes on a CPU: it warms up on the fewest queries alone."""
@@ -105,25 +107,28 @@ class _Bench:
         outcome = self._flow(image, texts)
         last[:] = [outcome]
         laps = outcome.laps
-        return {**laps, _total(True): sum(laps.values()), _total(False): sum(laps.values()) - laps["CRF"]}
+        return {**laps, _total(CRF): sum(laps.values()), _total(PLAIN): sum(laps.values()) - laps["CRF"]}
 
-    def _labels(self, key: tuple[str, bool], image: np.ndarray, texts: list[str]) -> np.ndarray:
+    def _labels(self, key: tuple[str, str], image: np.ndarray, texts: list[str]) -> np.ndarray:
         """What was found is remembered."""
         found = self._last[key] = self._engines[key].segment(image, [Prompt(text) for text in texts])
         return found.labels()
 
     def _ours(
-        self, case: str, preset: str, sharp: bool, ours: dict[str, Spread], theirs: Spread, kept: int
+        self, case: str, count: int, key: tuple[str, str], ours: dict[str, Spread], theirs: Spread
     ) -> Row:
-        found, goal = ours[str((preset, sharp))], None
-        if preset == PRESET:
-            goal = goals.of_car(self._given.device, self._given.quick, sharp)
-        way = f"engine, preset {preset}{WITH_CRF[sharp]}"
-        return timed(PART, case, way, found, ours[PRODUCT], theirs.median / found.median, goal, note=f"{kept} kept")
+        (preset, way), found, goal = key, ours[str(key)], None
+        if way == HALF:
+            goal = goals.of_car_frame(self._given.device, self._given.quick, count)
+        elif preset == PRESET:
+            goal = goals.of_car(self._given.device, self._given.quick, way == CRF)
+        note = f"{int(self._last[key].present.sum())} kept"
+        ratio = theirs.median / found.median
+        return timed(PART, case, f"engine, preset {preset}{way}", found, ours[PRODUCT], ratio, goal, note=note)
 
     def _agreement(self, case: str, image: np.ndarray, texts: list[str], outcome: Outcome) -> Row:
         """IoU of the engine's masks with the reference's; a query that one kept and the other dropped counts fully."""
-        found = self._last[PRESET, self._crf]
+        found = self._last[PRESET, CRF if self._crf else PLAIN]
         rows = tuple(outcome.kept.index(n) if n in outcome.kept else None for n in range(len(texts)))
         maps = car_finish.KeptMaps(outcome.planes, rows, image.shape[:2])
         theirs = maps.masks(np.full(len(texts), self._threshold, np.float32))
@@ -141,5 +146,5 @@ def crf_installed() -> bool:
     return True
 
 
-def _total(sharp: bool) -> str:
-    return "total with CRF" if sharp else "total"
+def _total(way: str) -> str:
+    return "total with CRF" if way else "total"

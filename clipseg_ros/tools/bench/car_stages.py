@@ -38,8 +38,7 @@ class StagedCar(CarEngine):
 
     @torch.inference_mode()
     def times(self, image: np.ndarray, prompts: Sequence[Prompt]) -> dict[str, float]:
-        """Milliseconds of each of STAGES for image (H, W, 3) uint8 RGB. CRF is the way from proposals to scores, next to
-        nothing without."""
+        """Milliseconds of each of STAGES for image (H, W, 3) uint8 RGB. CRF: from proposals to scores."""
         clock, settings = Clock(self._wait), self._settings
         queries = self._queries.read(prompts)
         pixels = self._pixels(image)

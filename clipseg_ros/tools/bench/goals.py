@@ -11,6 +11,8 @@ CLIPSEG_RATIOS = {1: 1.3, 5: 6.0, 20: 18.0}  # by prompts, of transformers' time
 COMPILED_RATIO = 1.5  # of one prompt
 EXTRA_PROMPT_PERCENT = 3.0  # of the time of one prompt
 CAR_RATIOS = {False: 10.0, True: 20.0}  # without and with CRF, of the reference's time to ours on the same GPU
+CAR_FRAME_MS = 33.0  # with 5 queries
+FRAMES_PER_SECOND = 1500.0  # of 8 cameras in batches
 ROS_SHARE_MS = {VGA: 6.0, HD: 14.0}
 IDLE_PERCENT = 2.0  # of a core
 MEMORY_GROWTH_PERCENT = 1.0  # resident, from 100 to 1,000 frames: nothing but noise
@@ -46,6 +48,18 @@ def of_agreement(device: str, variant: str) -> Goal | None:
 def of_car(device: str, quick: bool, crf: bool) -> Goal | None:
     """For engine car against the reference's flow."""
     return Goal("ratio", at_least=CAR_RATIOS[crf]) if device.startswith("cuda") and not quick else None
+
+
+def of_car_frame(device: str, quick: bool, queries: int) -> Goal | None:
+    """For engine car on a frame, with CRF at half the side: the rate of a camera."""
+    return Goal("value", at_most=CAR_FRAME_MS) if device.startswith("cuda") and not quick and queries == 5 else None
+
+
+def of_cameras(device: str, quick: bool, cameras: int) -> Goal | None:
+    """For frames of so many cameras at once."""
+    if device.startswith("cuda") and not quick and cameras == 8:
+        return Goal("value", at_most=1e3 * cameras / FRAMES_PER_SECOND)
+    return None
 
 
 def of_ros_share(size: tuple[int, int]) -> Goal | None:

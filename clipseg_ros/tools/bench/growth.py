@@ -102,7 +102,8 @@ def _curve(given: Setting, case: str, unit: str, ways: Mapping[float, Callable[[
     """A row a point; its way is the number and what is counted. Points take turns."""
     found = side_by_side({PRODUCT: given.product(), **{str(x): run for x, run in ways.items()}}, given.brief_plan)
     for x in ways:
-        yield timed(PART, case, f"{x:.4g} {unit}", found[str(x)], found[PRODUCT])
+        goal = goals.of_cameras(given.device, given.quick, x) if unit == "cameras" else None
+        yield timed(PART, case, f"{x:.4g} {unit}", found[str(x)], found[PRODUCT], goal=goal)
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

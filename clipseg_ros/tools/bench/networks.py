@@ -3,7 +3,8 @@
 
 Sizes are those of the published configurations: CLIPSeg of CIDAS/clipseg-rd64-refined, CLIP of
 openai/clip-vit-base-patch16 and openai/clip-vit-large-patch14, ZegCLIP of its authors' files. Random weights take as
-long as trained ones; what they mark means nothing. The tokenizer knows the benchmark's own words, each one token, as the real one knows most of them.
+long as trained ones; what they mark means nothing. The tokenizer knows the benchmark's own words, each one token, as
+the real one knows most of them.
 """
 
 from __future__ import annotations

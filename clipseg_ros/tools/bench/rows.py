@@ -100,17 +100,17 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    quartiles = "" if row.low is None else f"{_number(row.low)} to {_number(row.high)}"
+    quartiles = "" if row.low is None else f"{number(row.low)} to {number(row.high)}"
     reached = "" if row.reached is None else "yes" if row.reached else "NO"
     return (
-        row.case, row.way, f"{_number(row.value)} {row.unit}", quartiles, "" if row.count is None else str(row.count),
-        "" if row.product_ms is None else f"{_number(row.product_ms)} ms",
-        "" if row.ratio is None else f"{_number(row.ratio)}x", "" if row.goal is None else str(row.goal), reached,
+        row.case, row.way, f"{number(row.value)} {row.unit}", quartiles, "" if row.count is None else str(row.count),
+        "" if row.product_ms is None else f"{number(row.product_ms)} ms",
+        "" if row.ratio is None else f"{number(row.ratio)}x", "" if row.goal is None else str(row.goal), reached,
         "" if row.iou is None else f"{row.iou:.4f}", row.note,
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three significant digits, more before the point; a dash for what is not known."""
     if value is None or not math.isfinite(value):
         return "-"
