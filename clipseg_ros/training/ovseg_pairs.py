@@ -11,36 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from clipseg_ros.datasets import DatasetError
 from clipseg_ros.datasets.annotations import checked, read_json
-from clipseg_ros.engines.ovseg import resized_picture
-from clipseg_ros.engines.ovseg_proposals import propose
 from clipseg_ros.evaluation.ovseg_oracle import true_masks
-from clipseg_ros.models.maskformer import ProposalNetwork
-from clipseg_ros.models.ovseg_clip import MaskedCLIP
-from clipseg_ros.models.ovseg_regions import cut_outs
-from clipseg_ros.models.weights import InputFormat, TextFormat
 from clipseg_ros.training.ovseg_pair_folder import PairWriter
 
 TEMPLATE = "a photo of a {}"
-CHUNK = 32  # cut-outs at once
 
 Proposer = Callable[[np.ndarray], np.ndarray]
 """Masks (M, H, W) bool of an image (H, W, 3) uint8."""
 
 
-class Judge(Protocol):
-    """How well masks show words."""
-
-    def __call__(self, image: np.ndarray, masks: np.ndarray, words: Sequence[str]) -> np.ndarray:
-        """(M, N) float32 cosines of the cut-outs of masks (M, H, W), each with a pixel, and of N words."""
+Judge = Callable[[np.ndarray, np.ndarray, Sequence[str]], np.ndarray]
+"""Cosines (M, N) of an image's masks (M, H, W), each with a pixel, and of N words; see ovseg_reader.RegionReader."""
 
 
 @dataclass(frozen=True)
@@ -103,44 +90,6 @@ class Miner:
                 masks, pairs = self.masks_and_pairs(picture)
                 count += writer.write(picture.name, picture.image, masks, pairs)
         return count
-
-
-class ClipJudge:
-    """A CLIP that sees cut-outs."""
-
-    def __init__(self, model: MaskedCLIP, form: InputFormat, texts: TextFormat, template: str = TEMPLATE) -> None:
-        self._model, self._form, self._texts, self._template = model, form, texts, template
-
-    @torch.inference_mode()
-    def __call__(self, image: np.ndarray, masks: np.ndarray, words: Sequence[str]) -> np.ndarray:
-        """As Judge says."""
-        device = self._model.network.logit_scale.device
-        ids, lengths = self._texts([self._template.replace("{}", word) for word in words])
-        vectors = self._model.embed_text(ids.to(device), lengths.to(device))
-        pixels, every = self._form.normalise(image)[0].to(device), torch.from_numpy(masks).to(device)
-        found = [
-            self._model.embed_regions(*cut_outs(pixels, some, self._model.side)) @ vectors.T
-            for some in every.split(CHUNK)
-        ]
-        return torch.cat(found).float().cpu().numpy()
-
-
-class NetworkProposer:
-    """The hard masks of a proposal network at the image's own size.
-
-    side: what the shorter side of the image becomes; threshold: of the masks' probabilities.
-    """
-
-    def __init__(self, network: ProposalNetwork, side: int, threshold: float) -> None:
-        self._network, self._side, self._threshold = network.eval(), side, threshold
-
-    @torch.inference_mode()
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(Q, H, W) bool."""
-        candidates = propose(self._network, resized_picture(image, self._side, 1))
-        masks = candidates.full(torch.arange(len(candidates.vectors), device=candidates.vectors.device))
-        masks = F.interpolate(masks[None], image.shape[:2], mode="bilinear", align_corners=False)[0]
-        return (masks > self._threshold).cpu().numpy()
 
 
 def coco_captions(path: Path) -> dict[str, tuple[str, ...]]:

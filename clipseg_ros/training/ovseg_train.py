@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import SwinModel
@@ -17,6 +16,7 @@ from clipseg_ros.datasets.coco import coco_stuff
 from clipseg_ros.datasets.label_folder import LabelFolder
 from clipseg_ros.engines.devices import find_device
 from clipseg_ros.engines.ovseg_settings import TEMPLATES
+from clipseg_ros.evaluation.ovseg_reader import RegionReader
 from clipseg_ros.models import clip as clip_files
 from clipseg_ros.models import hub, ovseg, weights
 from clipseg_ros.models.maskformer import ProposalNetwork, ProposalShape
@@ -26,7 +26,7 @@ from clipseg_ros.training import distributed, loop, plots
 from clipseg_ros.training.ovseg_losses import clamp_scale
 from clipseg_ros.training.ovseg_nouns import Nouns
 from clipseg_ros.training.ovseg_pair_folder import PairFolder
-from clipseg_ros.training.ovseg_pairs import SOURCES, ClipJudge, Miner, NetworkProposer, Picture, coco_captions
+from clipseg_ros.training.ovseg_pairs import SOURCES, TEMPLATE, Miner, Picture, coco_captions
 from clipseg_ros.training.ovseg_pictures import LabelExamples
 from clipseg_ros.training.ovseg_recipes import CutOutRecipe, PairRecipe, ProposalRecipe, Recipe
 from clipseg_ros.training.ovseg_task import CutOutTask, Drawing, ProposalTask
@@ -147,24 +147,18 @@ def _mine(recipe: PairRecipe, root: Path, out: Path, device: torch.device) -> No
     network = ovseg.load(folder, torch.float32).requires_grad_(False).to(device)
     if source.proposals and network.proposer is None:
         raise hub.WeightsError(f"{folder}: a CLIP without proposals; name the folder of ovseg-swinb or ovseg-r101c")
-    model = MaskedCLIP(network.clip, None)
-    texts = weights.read_text_format(folder, model.longest_text)
-    judge = ClipJudge(model, weights.read_input_format(folder), texts)
+    texts = weights.read_text_format(folder, network.config.text_config.max_position_embeddings)
+    form = weights.read_input_format(folder)
+    reader = RegionReader(network, form, texts, (TEMPLATE,), recipe.side, recipe.threshold)
     nouns = Nouns(root / "nltk_data") if source.captions else str.split
     captions = coco_captions(root / CAPTIONS) if source.captions else {}
-    propose = NetworkProposer(network.proposer, recipe.side, recipe.threshold) if source.proposals else _none
-    Miner(source, data.classes, nouns, judge, propose).mine(_pictures(data, captions), out)
+    Miner(source, data.classes, nouns, reader.cosines, reader.propose).mine(_pictures(data, captions), out)
 
 
 def _pictures(data: LabelFolder, captions: dict[str, tuple[str, ...]]) -> Iterator[Picture]:
     for index in range(len(data)):
         sample = data[index]
         yield Picture(sample.name, sample.image, sample.labels, captions.get(sample.name, ()))
-
-
-def _none(image: np.ndarray) -> np.ndarray:
-    """No proposal: sources of true masks ask for none."""
-    return np.zeros((0, *image.shape[:2]), bool)
 
 
 def _claim(out: Path, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from clipseg_ros.datasets import IGNORE
-from clipseg_ros.evaluation.ovseg_oracle import most_covered, one_hot, painted, perturbed, true_masks
+from clipseg_ros.evaluation.ovseg_oracle import oracle_scores, painted, perturbed, true_masks
 
 LABELS = np.array([[0, 0, 2, 2], [0, IGNORE, IGNORE, 2]], np.int32)
 
@@ -19,11 +19,13 @@ def test_every_class_there_has_a_mask() -> None:
     assert nothing.shape == (0, 2, 2) and len(none) == 0
 
 
-def test_a_mask_gets_the_class_it_has_most_pixels_of() -> None:
+def test_each_class_there_names_the_mask_that_fits_it_best() -> None:
     masks = np.zeros((4, 2, 4), bool)
     masks[0], masks[1, :, 2:], masks[2, 0, 1:3], masks[3, 1, 1:3] = True, True, True, True
-    assert most_covered(masks, LABELS).tolist() == [0, 2, 0, IGNORE]
-    assert one_hot(np.array([2, IGNORE]), 3).tolist() == [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    scores = oracle_scores(masks, LABELS, 3)
+    assert scores[:, 0].tolist() == [0.5, 0.0, 0.0, 0.0] and not scores[:, 1].any()
+    assert scores[:, 2].tolist() == [0.0, 1.0, 0.0, 0.0]  # pixels without class are not counted
+    assert not oracle_scores(masks[3:], LABELS, 3).any() and oracle_scores(masks[:0], LABELS, 3).shape == (0, 3)
 
 
 def test_pixels_take_the_best_sum_and_those_without_a_mask_none() -> None:

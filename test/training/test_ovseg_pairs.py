@@ -13,11 +13,10 @@ import torch
 from PIL import Image
 
 from clipseg_ros.datasets import IGNORE, DatasetError
-from clipseg_ros.models.maskformer import ProposalNetwork, ProposalShape
 from clipseg_ros.models.weights import InputFormat
 from clipseg_ros.training import ovseg_pair_folder as folders
 from clipseg_ros.training.ovseg_pair_folder import PairFolder, PairWriter, random_part, read_rows
-from clipseg_ros.training.ovseg_pairs import SOURCES, Miner, NetworkProposer, Picture, coco_captions
+from clipseg_ros.training.ovseg_pairs import SOURCES, Miner, Picture, coco_captions
 
 FORM = InputFormat(16, np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
 COLOURS = {"red": 0, "green": 1, "blue": 2}
@@ -147,13 +146,3 @@ def test_captions_come_by_picture_in_the_order_of_their_ids(tmp_path: Path) -> N
     (tmp_path / "captions.json").write_text(json.dumps({"annotations": []}))
     with pytest.raises(DatasetError, match="no caption; expected COCO's captions_train2017.json"):
         coco_captions(tmp_path / "captions.json")
-
-
-def test_proposals_have_the_size_of_the_picture() -> None:
-    torch.manual_seed(0)
-    shape = ProposalShape(
-        width=8, depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), window=4, features=32, decoder_width=16, decoder_layers=1,
-        decoder_heads=2, decoder_hidden=16, queries=5, vector_hidden=8, vector_size=8,
-    )
-    masks = NetworkProposer(ProposalNetwork(shape), 40, 0.4)(np.zeros((50, 90, 3), np.uint8))
-    assert masks.shape == (5, 50, 90) and masks.dtype == bool
