@@ -40,7 +40,18 @@ REGIONS_AT_ONCE = 32
 
 
 class PlaneMaps(KeptMaps):
-    """KeptMaps of prompts that are present where some pixel reaches their threshold."""
+    """KeptMaps of sums that may be above 1, where scores are cut off but labels and masks still compare.
+
+    A prompt is present where some pixel reaches its threshold.
+    """
+
+    def scores(self) -> np.ndarray:
+        """(N, H, W) float32 in [0, 1]."""
+        return np.minimum(super().scores(), np.float32(1.0))
+
+    def score(self) -> np.ndarray:
+        """(H, W) float32 in [0, 1]: the maximum over the prompts; 0 without prompts."""
+        return np.minimum(super().score(), np.float32(1.0))
 
     def present(self, thresholds: np.ndarray) -> np.ndarray:
         """(N,) bool."""
@@ -78,8 +89,11 @@ class OvsegEngine:
         self._sam = self._load_sam(torch_device) if self._settings.proposer == "sam" else None
 
     def _load_sam(self, device: torch.device) -> Sam:
-        points = SamSettings(points_per_side=self._settings.sam_points_per_side)
-        return Sam(self._settings.sam_weights, device, points)
+        options = self._settings
+        return Sam(options.sam_weights, device, SamSettings(
+            options.sam_points_per_side, options.sam_pred_iou_thresh, options.sam_stability_score_thresh,
+            options.sam_nms_thresh,
+        ))
 
     @property
     def threshold(self) -> float:
@@ -117,7 +131,7 @@ class OvsegEngine:
         release(self.device, self._network)
 
     def _planes(self, image: np.ndarray, texts: torch.Tensor, asked: int) -> np.ndarray:
-        """(asked, h, w) float32 in [0, 1] of the first `asked` of texts (K, E)."""
+        """(asked, h, w) float32 of at least 0, for the first `asked` of texts (K, E)."""
         options = self._settings
         picture = resized_picture(image, options.side, options.fusion_stride)
         candidates = self._candidates(picture)
@@ -128,7 +142,7 @@ class OvsegEngine:
         if options.select == "best":
             scores = scores * kept_proposals(scores, asked, options.keep_ratio)[:, None]
             cells = (cells > options.mask_threshold).float()
-        return summed(scores[:, :asked], cells).clamp(0.0, 1.0).cpu().numpy()
+        return summed(scores[:, :asked], cells).cpu().numpy()
 
     def _candidates(self, picture: np.ndarray) -> NetworkCandidates | SegmentCandidates:
         if self._sam is not None:

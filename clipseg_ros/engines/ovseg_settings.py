@@ -54,6 +54,9 @@ class OvsegSettings:
     )
     sam_weights: str = option("", "folder or hub name of the SAM of proposer=sam")
     sam_points_per_side: int = option(32, "points asked of SAM along a side of the picture", (1, 256))
+    sam_pred_iou_thresh: float = option(0.88, "SAM's own estimate of IoU from which on its masks count", (0.0, 1.0))
+    sam_stability_score_thresh: float = option(0.95, "stability from which on SAM's masks count", (0.0, 1.0))
+    sam_nms_thresh: float = option(0.7, "IoU of boxes above which the worse of two masks of SAM goes", (0.0, 1.0))
     clip_weight: float = option(
         0.0, "w: scores are p^(1-w) q^w, p the proposals' opinion and q that of CLIP; 0 and 1: q alone", (0.0, 1.0)
     )

@@ -16,7 +16,7 @@ from clipseg_ros.models.maskformer import TEMPERATURE, class_logits
 
 def mask_probabilities(logits: torch.Tensor, padded: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
     """(Q, H, W) float32: sigmoid of logits (Q, h, w), resized to the `padded` input and cut to the picture's `size`."""
-    full = F.interpolate(logits[None].float(), padded, mode="bilinear", align_corners=False)[0]
+    full = F.interpolate(logits[:, None].float(), padded, mode="bilinear", align_corners=False)[:, 0]
     return full[:, : size[0], : size[1]].sigmoid()
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+from transformers import CLIPConfig, CLIPModel
 
-from clipseg_ros.models import ovseg, weights, zegclip
+from clipseg_ros.models import ovseg, ovseg_checkpoint, weights, zegclip
 from clipseg_ros.models.maskformer import ProposalShape
 from clipseg_ros.models.ovseg import OVSegShape
 from clipseg_ros.models.zegclip import Shape
@@ -38,6 +40,22 @@ def tiny_engines(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -
     folders["ovseg"] = tmp_path_factory.mktemp("ovseg")
     _write_ovseg(tiny_weights, folders["ovseg"])
     return folders
+
+
+@pytest.fixture(scope="session")
+def golden_ovseg(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the golden OVSeg, with the texts of the golden CLIPSeg."""
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 5, "num_attention_heads": 4}
+    clip = CLIPModel(CLIPConfig(
+        text_config={**text, "vocab_size": 529, "bos_token_id": 527, "eos_token_id": 528},
+        vision_config={**vision, "patch_size": 32, "image_size": 224}, projection_dim=16,
+    ))
+    tensors = load_file(tiny_weights.parents[1] / "ovseg" / "ovseg_tiny_weights.safetensors")
+    folder = tmp_path_factory.mktemp("golden_ovseg")
+    authors = {name: tensor.float() for name, tensor in tensors.items()}
+    ovseg.save(ovseg_checkpoint.join(authors, clip, heads=4), folder, tiny_weights)
+    return folder
 
 
 @pytest.fixture
