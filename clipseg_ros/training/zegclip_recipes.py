@@ -128,7 +128,7 @@ def _ablations() -> list[Recipe]:
 TABLETOP = Recipe(
     "tabletop-zegclip", "rendered scenes", source=f"{SOURCES}scenes", templates="{}", batch=12,
     shape=Shape(prompts=8, prompt_layers=tuple(range(6)), heads=4, hidden=512, side=224), views=Views(side=112),
-    schedule=Schedule(steps=300, learning_rate=1e-3, final_rate=1e-5, warm_up=50, power=0.9, warm_up_from=1e-6),
+    schedule=Schedule(steps=250, learning_rate=1e-3, final_rate=1e-5, warm_up=50, power=0.9, warm_up_from=1e-6),
     clip="build/train/captions/clip",
 )
 

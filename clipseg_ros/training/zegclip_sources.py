@@ -29,10 +29,14 @@ CELL = 4  # pixels of a scene a label, finer than which the patches of small tow
 
 @dataclass(frozen=True, eq=False)
 class LabelViews:
-    """A Source of a data set with label maps, seen through the published augmentations."""
+    """A Source of a data set with label maps, seen through the published augmentations.
+
+    told: whether training knows the labels of unseen classes; otherwise they do not decide which cut-out is taken.
+    """
 
     data: LabelMaps
     unseen: tuple[int, ...]
+    told: bool
     views: Views
     form: InputFormat
 
@@ -49,18 +53,21 @@ class LabelViews:
         """A cut-out of picture `index`."""
         sample = self.data[index]
         labels = np.where(sample.labels == IGNORE, IGNORED, sample.labels).astype(np.int16)
-        return Example(*draw_view(sample.image, labels, self.views, self.form, rng))
+        hidden = () if self.told else self.unseen
+        return Example(*draw_view(sample.image, labels, hidden, self.views, self.form, rng))
 
 
 @dataclass(frozen=True, eq=False)
 class SceneCuts:
     """A Source of rendered scenes pool (P, H, W, 4) uint8, RGB and class id: squares of views.side around a pixel of an
-    object, out of the picture as an engine sees it, at its place in that."""
+    object, of a seen kind unless unseen ones are `told`, out of the picture as an engine sees it, at its place in that.
+    """
 
     pool: np.ndarray
     views: Views
     form: InputFormat
     patch: int
+    told: bool
     classes: tuple[str, ...] = CLASSES
     unseen: tuple[int, ...] = tuple(CLASSES.index(name) for name in UNSEEN)
 
@@ -73,7 +80,8 @@ class SceneCuts:
         picture, side = self.pool[index], self.views.side
         picture = np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture)
         size = input_size(picture.shape[:2], self.form.side, self.patch, keep_aspect=True)
-        objects = np.argwhere(picture[..., 3])
+        kinds = KIND_OF[picture[..., 3]]
+        objects = np.argwhere((kinds != IGNORE) & ~np.isin(kinds, () if self.told else self.unseen))
         spot = objects[rng.integers(len(objects))] if len(objects) else np.array(picture.shape[:2]) // 2
         spot = spot * size // picture.shape[:2]
         top, left = np.clip(spot - rng.integers(0, side, 2), 0, np.array(size) - side)
@@ -83,27 +91,27 @@ class SceneCuts:
             (np.arange(start, start + side, CELL) + 0.5 * CELL) * whole // length
             for start, whole, length in zip((top, left), picture.shape, size)
         )
-        kinds = KIND_OF[picture[np.ix_(rows.astype(int), columns.astype(int))][..., 3]]
-        labels = np.where(kinds == IGNORE, IGNORED, kinds).astype(np.int16)
+        labels = kinds[np.ix_(rows.astype(int), columns.astype(int))]
+        labels = np.where(labels == IGNORE, IGNORED, labels).astype(np.int16)
         span = (top / size[0], left / size[1], side / size[0], side / size[1])
         return Example(self.form.normalise(image)[0].numpy(), labels, span)
 
 
-def voc(root: Path, views: Views, form: InputFormat, patch: int) -> LabelViews:
+def voc(root: Path, views: Views, form: InputFormat, patch: int, told: bool) -> LabelViews:
     """VOC 2012's trainaug; root: VOCdevkit/VOC2012. Raises DatasetError."""
-    return LabelViews(voc20(root, "trainaug"), VOC20_UNSEEN, views, form)
+    return LabelViews(voc20(root, "trainaug"), VOC20_UNSEEN, told, views, form)
 
 
-def coco(root: Path, views: Views, form: InputFormat, patch: int) -> LabelViews:
+def coco(root: Path, views: Views, form: InputFormat, patch: int, told: bool) -> LabelViews:
     """COCO-Stuff 164K's train2017; root: coco_stuff164k as mmsegmentation converts it. Raises DatasetError."""
-    return LabelViews(coco_stuff(root, "train", "train_ids"), COCO_STUFF_UNSEEN, views, form)
+    return LabelViews(coco_stuff(root, "train", "train_ids"), COCO_STUFF_UNSEEN, told, views, form)
 
 
-def context(root: Path, views: Views, form: InputFormat, patch: int) -> LabelViews:
+def context(root: Path, views: Views, form: InputFormat, patch: int, told: bool) -> LabelViews:
     """Pascal Context's train with its background as a class; root: VOCdevkit/VOC2010. Raises DatasetError."""
-    return LabelViews(context60(root, "train"), CONTEXT60_UNSEEN, views, form)
+    return LabelViews(context60(root, "train"), CONTEXT60_UNSEEN, told, views, form)
 
 
-def scenes(root: Path, views: Views, form: InputFormat, patch: int) -> SceneCuts:
+def scenes(root: Path, views: Views, form: InputFormat, patch: int, told: bool) -> SceneCuts:
     """The first scenes of the demo recipes, rendered into root/pool unless they are there."""
-    return SceneCuts(render_pool(root / "pool", 0, SCENES, os.cpu_count() or 1), views, form, patch)
+    return SceneCuts(render_pool(root / "pool", 0, SCENES, os.cpu_count() or 1), views, form, patch, told)

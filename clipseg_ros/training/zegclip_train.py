@@ -48,7 +48,7 @@ def train(recipe: Recipe, root: Path, out: Path, device: str = "auto") -> Path:
 def _open(recipe: Recipe, student: Student, root: Path) -> Source:
     module, function = recipe.source.split(":")
     opener = getattr(import_module(module), function)
-    return opener(root, recipe.views, student.pixels, student.model.patch_size)
+    return opener(root, recipe.views, student.pixels, student.model.patch_size, recipe.setting == "full")
 
 
 def _claim(out: Path, recipe: Recipe) -> None:

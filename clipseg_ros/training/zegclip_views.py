@@ -6,6 +6,7 @@ In their order: resize, crop, mirror, change light and colours, normalise, fill 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -31,14 +32,15 @@ class Views:
 
 
 def draw_view(
-    image: np.ndarray, labels: np.ndarray, views: Views, form: InputFormat, rng: np.random.Generator
+    image: np.ndarray, labels: np.ndarray, hidden: Sequence[int], views: Views, form: InputFormat,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normalised pixels (3, side, side) float32 and labels (side, side) int16; outside of the picture 0 and IGNORED.
 
-    image (H, W, 3) uint8 RGB, labels (H, W) int16 with IGNORED.
+    image (H, W, 3) uint8 RGB, labels (H, W) int16 with IGNORED. hidden: labels that do not decide what is seen.
     """
     image, labels = _resize(image, labels, views, rng)
-    top, left = _corner(labels, views, rng)
+    top, left = _corner(labels, hidden, views, rng)
     box = np.s_[top : top + views.side, left : left + views.side]
     image, labels = image[box], labels[box]
     if rng.random() < 0.5:
@@ -90,13 +92,15 @@ def _resize(
     )
 
 
-def _corner(labels: np.ndarray, views: Views, rng: np.random.Generator) -> tuple[int, int]:
+def _corner(
+    labels: np.ndarray, hidden: Sequence[int], views: Views, rng: np.random.Generator
+) -> tuple[int, int]:
     """Row and column of a cut-out in which no class has more than its share, if TRIES find one."""
     spare = [max(0, length - views.side) for length in labels.shape]
     for _ in range(1 + TRIES):
         top, left = (int(rng.integers(0, length + 1)) for length in spare)
         found, counts = np.unique(labels[top : top + views.side, left : left + views.side], return_counts=True)
-        counts = counts[found != IGNORED]
+        counts = counts[~np.isin(found, (IGNORED, *hidden))]
         if len(counts) > 1 and counts.max() < views.one_class * counts.sum():
             break
     return top, left

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipseg_ros.datasets import DatasetError, Labelled
+from clipseg_ros.datasets import DatasetError, Labelled, tabletop
 from clipseg_ros.models.weights import InputFormat
 from clipseg_ros.models.zegclip import Shape
 from clipseg_ros.training import zegclip_sources, zegclip_student
@@ -41,7 +41,8 @@ def task(weights: Path, setting: str, loss: str = "focal+dice", batch: int = 2) 
     shape = Shape(prompts=2, heads=4, hidden=32, side=64)
     student = zegclip_student.build(str(weights), shape, False, "{}", seed=0)
     views = Views(side=64, scales=(1.0, 1.0))
-    return ZegCLIPTask(student, LabelViews(Quarters(), (3,), views, FORM), setting, loss, batch, 0, CPU)
+    source = LabelViews(Quarters(), (3,), setting == "full", views, FORM)
+    return ZegCLIPTask(student, source, setting, loss, batch, 0, CPU)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_a_view_is_filled_up_and_labels_move_with_pixels() -> None:
     image = (60 * labels[..., None] + np.zeros(3)).astype(np.uint8)
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        pixels, found = draw_view(image, labels, Views(side=64, scales=(0.5, 0.5)), FORM, rng)
+        pixels, found = draw_view(image, labels, (), Views(side=64, scales=(0.5, 0.5)), FORM, rng)
         inside = found != IGNORED
         assert inside.any() and not inside.all() and not pixels[:, ~inside].any()
         assert inside.any(axis=0).sum() == 32 and inside.any(axis=1).sum() == 43
@@ -136,9 +137,14 @@ def test_a_cut_out_is_drawn_again_where_one_class_fills_it() -> None:
     labels = np.zeros((64, 640), np.int16)
     labels[:, 600:] = 1
     views, image = Views(side=64, longest=20, scales=(1.0, 1.0)), np.zeros((64, 640, 3), np.uint8)
-    found = [draw_view(image, labels, views, FORM, np.random.default_rng(seed))[1] for seed in range(20)]
-    assert np.mean([len(np.unique(one)) > 1 for one in found]) > 0.3  # one draw in 14 shows both
-    assert all(one.shape == (64, 64) for one in found)
+
+    def both(hidden: tuple[int, ...]) -> float:
+        """The share of the cut-outs that show both classes; one draw in 14 does."""
+        drawn = [draw_view(image, labels, hidden, views, FORM, np.random.default_rng(seed))[1] for seed in range(60)]
+        assert all(one.shape == (64, 64) for one in drawn)
+        return np.mean([len(np.unique(one)) > 1 for one in drawn])
+
+    assert both(()) > 0.35 and both((1,)) < 0.25  # what is hidden does not decide
 
 
 def test_colours_are_distorted_and_the_picture_is_not_written_to() -> None:
@@ -152,7 +158,7 @@ def test_colours_are_distorted_and_the_picture_is_not_written_to() -> None:
 def test_scenes_are_cut_where_an_object_is_and_told_their_place() -> None:
     pool = np.zeros((2, 120, 160, 4), np.uint8)
     pool[:, 50:70, 100:120] = (200, 200, 200, 1)  # a mug
-    source = SceneCuts(pool, Views(side=32), FORM, patch=8)
+    source = SceneCuts(pool, Views(side=32), FORM, patch=8, told=False)
     for seed in range(6):
         pixels, labels, span = source.draw(seed % 2, np.random.default_rng(seed))
         assert pixels.shape == (3, 32, 32) and set(np.unique(labels)) <= {0, IGNORED} and (labels == 0).any()
@@ -162,9 +168,18 @@ def test_scenes_are_cut_where_an_object_is_and_told_their_place() -> None:
         assert 0.0 <= top <= 1.0 - height and 0.0 <= left <= 1.0 - width and height == 32 / 56 and width == 32 / 72
 
 
+def test_scenes_are_not_cut_where_an_unseen_kind_is_unless_it_is_told() -> None:
+    pool = np.zeros((1, 120, 160, 4), np.uint8)
+    pool[:, 50:70, 20:40, 3], pool[:, 50:70, 120:140, 3] = 1, tabletop.class_id("stool", "red")
+    for told in (False, True):
+        source = SceneCuts(pool, Views(side=16), FORM, patch=8, told=told)
+        drawn = [source.draw(0, np.random.default_rng(seed)).labels for seed in range(20)]
+        assert any((labels == source.unseen[0]).any() for labels in drawn) is told
+
+
 @pytest.mark.parametrize(
     ("name", "missing"), [("voc", "trainaug.txt"), ("coco", "train2017"), ("context", "SegmentationContext/train.txt")]
 )
 def test_a_data_set_that_is_missing_is_named(name: str, missing: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=missing):
-        getattr(zegclip_sources, name)(tmp_path, Views(), FORM, 16)
+        getattr(zegclip_sources, name)(tmp_path, Views(), FORM, 16, False)
