@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from clipseg_ros.evaluation import car_benchmarks, clipseg_benchmarks, own_benchmarks, zegclip_benchmarks
+from clipseg_ros.evaluation import (
+    car_benchmarks, clipseg_benchmarks, ovseg_benchmarks, own_benchmarks, zegclip_benchmarks,
+)
 from clipseg_ros.evaluation.benchmark import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     entry.name: entry
-    for lists in (own_benchmarks, clipseg_benchmarks, car_benchmarks, zegclip_benchmarks) for entry in lists.ENTRIES
+    for lists in (own_benchmarks, clipseg_benchmarks, car_benchmarks, zegclip_benchmarks, ovseg_benchmarks)
+    for entry in lists.ENTRIES
 }
 
 

@@ -68,8 +68,10 @@ def perturbed(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Oracle:
-    """A protocol of label maps in which one half is right. masks: the true masks, named by the CLIP; else the proposals,
-    rightly named. Scored as labels_protocol.Labels does."""
+    """A protocol of label maps in which one half is right, scored as labels_protocol.Labels is.
+
+    masks: the true masks, named by the CLIP; else the proposals, rightly named.
+    """
 
     masks: bool
 

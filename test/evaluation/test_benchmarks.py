@@ -17,7 +17,7 @@ from clipseg_ros.datasets.class_names import VOC20
 from clipseg_ros.datasets.phrasecut_plus import SHUFFLE_PLUS
 from clipseg_ros.datasets.voc import clipseg_unseen
 from clipseg_ros.evaluation import (
-    car_benchmarks, clipseg_benchmarks, openers, own_benchmarks, published, zegclip_benchmarks,
+    car_benchmarks, clipseg_benchmarks, openers, ovseg_benchmarks, own_benchmarks, published, zegclip_benchmarks,
 )
 from clipseg_ros.evaluation.benchmarks import BENCHMARKS, find
 from clipseg_ros.evaluation.labels_protocol import Labels
@@ -25,7 +25,7 @@ from clipseg_ros.evaluation.passes import Passes
 
 
 def test_no_two_benchmarks_share_a_name() -> None:
-    lists = (own_benchmarks, clipseg_benchmarks, car_benchmarks, zegclip_benchmarks)
+    lists = (own_benchmarks, clipseg_benchmarks, car_benchmarks, zegclip_benchmarks, ovseg_benchmarks)
     assert len(BENCHMARKS) == sum(len(each.ENTRIES) for each in lists)
 
 
@@ -39,7 +39,7 @@ def test_tables_2_to_9_each_have_a_benchmark() -> None:
 def test_published_columns_are_those_of_the_table(name: str) -> None:
     shown = BENCHMARKS[name].published
     assert {theirs for _, theirs in shown.columns} <= set(published.table(shown.paper, shown.table).columns)
-    paper = {"clipseg": "CLIPSeg", "car": "CaR", "zegclip": "ZegCLIP"}[shown.paper]
+    paper = {"clipseg": "CLIPSeg", "car": "CaR", "zegclip": "ZegCLIP", "ovseg": "OVSeg"}[shown.paper]
     assert BENCHMARKS[name].source.startswith(f"{paper}, Table ")
 
 
