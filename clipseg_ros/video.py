@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is remembered from frame to frame: a Stream smooths the scores of one camera along the motion it sees.
+"""All that is remembered from frame to frame: a Stream smooths the scores of one camera along the motion it sees; a
+RegionMemory spares an engine what it read off the same regions a frame ago.
 
 An engine answers every frame on its own, so noise and the model's grid stir its masks although nothing moved. A
 Stream carries what it held of the last frame to the present one along the optical flow of the two pictures and mixes
@@ -13,6 +14,7 @@ background without bounds, and one such frame would outvote any number of others
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -31,6 +33,7 @@ CUT = 0.5  # share of a picture that must be found again: 0.86 or more was under
 LONGEST_GAP_S = 5.0  # between two frames; later, what was seen is not believed any more
 GRID_SIDE = 352  # cells of the longer side at which scores are kept that do not come at a model's grid
 LEAST_SCORE = 1e-6
+SAME_REGION = 0.8  # IoU from which on masks of two frames are of one thing
 
 
 class Stream:
@@ -78,6 +81,44 @@ class Stream:
             if motion is not None:
                 _mix(known, motion, smoothing)
         return replace(result, maps=LogitMaps(_unbounded(planes), frame.image.shape[:2]))
+
+
+class RegionMemory:
+    """What was read off the regions of one camera's last frame, for engines that read regions one by one.
+
+    A region that overlaps one of the frame before with an IoU of at least SAME_REGION keeps what was read off that,
+    until it is `every` frames old; 1 reads every region in every frame. Regions are told apart by their masks alone, so
+    that a cut may go unnoticed for as many frames. It starts anew with masks of another size. Raises ValueError for
+    another `every`.
+    """
+
+    def __init__(self, every: int) -> None:
+        if every < 1:
+            raise ValueError(f"reclassify_every {every}: expected 1 (every frame) or more")
+        self._every = every
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._masks, self._vectors, self._ages = np.zeros((0, 0)), np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
+
+    def read(self, masks: np.ndarray, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """(M, E) float32 of masks (M, h, w) bool of the next frame; look: (n, E) of rows (n,), which are not known."""
+        flat = masks.reshape(len(masks), masks.shape[1] * masks.shape[2]).astype(np.float32)
+        ages, past = np.full(len(masks), self._every), np.zeros(len(masks), np.int64)
+        if len(self._masks) and self._masks.shape[1] == flat.shape[1] and len(flat):
+            common = flat @ self._masks.T
+            ious = common / np.maximum(flat.sum(axis=1)[:, None] + self._masks.sum(axis=1) - common, 1.0)
+            past = ious.argmax(axis=1)
+            ages = np.where(ious.max(axis=1) >= SAME_REGION, self._ages[past] + 1, self._every)
+        fresh = np.flatnonzero(ages >= self._every)
+        ages[fresh] = 0
+        looked = look(fresh)
+        known = len(fresh) < len(masks)
+        vectors = self._vectors[past] if known else np.zeros((len(masks), looked.shape[1]), np.float32)
+        vectors[fresh] = looked
+        self._masks, self._vectors, self._ages = flat, vectors, ages
+        return vectors.copy()
 
 
 class _Memory:

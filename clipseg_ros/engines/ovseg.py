@@ -6,7 +6,8 @@ One pass of the proposal network a frame, CLIP's vision tower for each cut-out t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from clipseg_ros.engines.car_finish import KeptMaps
 from clipseg_ros.engines.devices import find_device, find_dtype, release
 from clipseg_ros.engines.ovseg_proposals import (
-    NetworkCandidates, SegmentCandidates, emptiness, propose, pruned, segments,
+    COARSE, NetworkCandidates, SegmentCandidates, emptiness, propose, pruned, segments,
 )
 from clipseg_ros.engines.ovseg_settings import settings
 from clipseg_ros.engines.vectors import VectorCache
@@ -61,6 +62,13 @@ class PlaneMaps(KeptMaps):
         ], bool)
 
 
+class Memory(Protocol):
+    """What a caller may hold of a camera's last frames; see video.RegionMemory."""
+
+    def read(self, masks: np.ndarray, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """(M, E) float32 of masks (M, h, w) bool of the next frame; look: (n, E) of the rows (n,) it does not know."""
+
+
 class OvsegEngine:
     """Scores are sums over proposals of how well each suits a query, cut at 1; queries compete with each other.
 
@@ -102,12 +110,17 @@ class OvsegEngine:
         return DEFAULT_THRESHOLDS[self._settings.select] if own is None else own
 
     @torch.inference_mode()
-    def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Segmentation:
-        """Search image (H, W, 3) uint8 RGB for the prompts, texts alone. Raises ValueError, PromptError."""
+    def segment(
+        self, image: np.ndarray, prompts: Sequence[Prompt], memory: Memory | None = None
+    ) -> Segmentation:
+        """Search image (H, W, 3) uint8 RGB for the prompts, texts alone. Raises ValueError, PromptError.
+
+        memory: of the camera that the image is the next frame of; CLIP looks at no region that it knows.
+        """
         check_image(image)
         texts = _queries(prompts)
         vectors = self._class_vectors(self._compared(texts))
-        planes = self._planes(image, vectors, len(texts)) if texts else np.zeros((0, 1, 1), np.float32)
+        planes = self._planes(image, vectors, len(texts), memory) if texts else np.zeros((0, 1, 1), np.float32)
         maps = PlaneMaps(planes, tuple(texts.index(prompt.text) for prompt in prompts), image.shape[:2])
         return Segmentation(tuple(prompts), maps, self.threshold)
 
@@ -130,14 +143,17 @@ class OvsegEngine:
         self._trained.clear()
         release(self.device, self._network)
 
-    def _planes(self, image: np.ndarray, texts: torch.Tensor, asked: int) -> np.ndarray:
+    def _planes(self, image: np.ndarray, texts: torch.Tensor, asked: int, memory: Memory | None) -> np.ndarray:
         """(asked, h, w) float32 of at least 0, for the first `asked` of texts (K, E)."""
         options = self._settings
         picture = resized_picture(image, options.side, options.fusion_stride)
         candidates = self._candidates(picture)
         rows = self._rows(candidates)
         masks = candidates.full(rows)
-        scores = self._scores(candidates, rows, picture, masks > options.mask_threshold, texts)
+        hard = masks > options.mask_threshold
+        seen = hard.flatten(1).any(dim=1).nonzero()[:, 0]
+        q = region_probabilities(self._features(picture, hard[seen], memory), texts)
+        scores = fused(self._opinions(candidates, rows, texts), q, seen, options.clip_weight)
         cells = masks if options.fusion_stride == 1 else candidates.coarse()[rows]
         if options.select == "best":
             scores = scores * kept_proposals(scores, asked, options.keep_ratio)[:, None]
@@ -162,20 +178,24 @@ class OvsegEngine:
             masks, empty, options.mask_threshold, options.min_area, options.no_object, options.nms_iou, options.top_k
         )
 
-    def _scores(
-        self, candidates: NetworkCandidates | SegmentCandidates, rows: torch.Tensor, picture: np.ndarray,
-        hard: torch.Tensor, texts: torch.Tensor,
+    def _opinions(
+        self, candidates: NetworkCandidates | SegmentCandidates, rows: torch.Tensor, texts: torch.Tensor
     ) -> torch.Tensor:
-        """(n, K) float32: how well the candidates `rows`, of masks hard (n, H, W) bool, suit texts (K, E)."""
-        seen = hard.flatten(1).any(dim=1).nonzero()[:, 0]
-        q = region_probabilities(self._features(picture, hard[seen]), texts)
-        p = torch.zeros(len(rows), len(texts), device=rows.device)
-        if candidates.vectors is not None:
-            p = vector_probabilities(candidates.vectors[rows], texts, self._network.proposer.no_object)
-        return fused(p, q, seen, self._settings.clip_weight)
+        """p (n, K) float32: the proposals' own opinion of the candidates `rows`; 0 where they have none."""
+        if candidates.vectors is None:
+            return torch.zeros(len(rows), len(texts), device=rows.device)
+        return vector_probabilities(candidates.vectors[rows], texts, self._network.proposer.no_object)
 
-    def _features(self, picture: np.ndarray, masks: torch.Tensor) -> torch.Tensor:
+    def _features(self, picture: np.ndarray, masks: torch.Tensor, memory: Memory | None) -> torch.Tensor:
         """(M, E) unit vectors of the cut-outs of masks (M, H, W) bool from picture (H, W, 3)."""
+        if memory is None:
+            return self._look(picture, masks)
+        coarse = masks[:, ::COARSE, ::COARSE].cpu().numpy()
+        found = memory.read(coarse, lambda rows: self._look(picture, masks[torch.from_numpy(rows)]).cpu().numpy())
+        return torch.from_numpy(found).to(self.device)
+
+    def _look(self, picture: np.ndarray, masks: torch.Tensor) -> torch.Tensor:
+        """What _features gives, by CLIP."""
         pixels = self._format.normalise(picture)[0].to(self.device)
         parts = masks.split(REGIONS_AT_ONCE) if len(masks) else ()
         found = [self._clip.embed_regions(*cut_outs(pixels, part, self._clip.side)) for part in parts]

@@ -21,6 +21,7 @@ from clipseg_ros.models import ovseg
 from clipseg_ros.models.hub import WeightsError
 from clipseg_ros.models.ovseg import OVSegShape
 from clipseg_ros.segmentation import Prompt, PromptError, Segmentation, Support
+from clipseg_ros.video import RegionMemory
 
 CUP, DOG, JAR = Prompt("cup"), Prompt("dog", label="the Dog"), Prompt("jar")
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 84, 3), np.uint8)
@@ -196,3 +197,13 @@ def test_a_closed_engine_holds_no_weights(weights: Path) -> None:
     engine.close()
     with pytest.raises((RuntimeError, NotImplementedError)):
         engine.segment(PICTURE, [CUP])
+
+
+def test_clip_looks_at_no_region_that_a_memory_knows(weights: Path) -> None:
+    engine, memory = create(weights, select="all"), RegionMemory(every=2)
+    with looks(engine) as seen:
+        first, again, third = (engine.segment(PICTURE, [CUP, DOG], memory).scores for _ in range(3))
+    assert len(seen) == 2 and seen[0] == seen[1] > 1
+    for scores in (again, third, engine.segment(PICTURE, [CUP, DOG]).scores):
+        np.testing.assert_allclose(scores, first, atol=1e-5)
+    assert np.abs(engine.segment(PICTURE, [JAR, DOG], memory).scores[0] - first[0]).max() > 1e-3
