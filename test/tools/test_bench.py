@@ -40,8 +40,8 @@ def test_ways_take_turns_and_the_warm_up_is_not_counted() -> None:
 
 def test_runs_go_on_while_time_lasts_but_not_beyond_the_most() -> None:
     values = iter(range(100))
-    found = timing.parts_of(lambda: {"value": next(values)}, Plan(1, 4, 60.0, warm=2))
-    assert found == {"value": Spread(3.5, 2.75, 4.25, 4)}
+    found = timing.parts_of(lambda: {"value": next(values)}, Plan(1, 4, 60.0))
+    assert found == {"value": Spread(2.5, 1.75, 3.25, 4)}
 
 
 def test_what_is_slow_is_run_once_and_not_again_after_the_limit() -> None:
@@ -50,6 +50,17 @@ def test_what_is_slow_is_run_once_and_not_again_after_the_limit() -> None:
     assert plan.goes_on(2, 29.0) and plan.goes_on(4, 9.0)
     assert not plan.goes_on(3, 10.0) and not plan.goes_on(5, 0.0)
     assert Plan(3, 9, 0.0).goes_on(2, 1e6)
+
+
+def test_a_slow_first_run_counts_and_fast_ways_go_on_without_slow_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(timing, "milliseconds", lambda run: run())
+    ways = {"slow": lambda: calls.append("slow") or 5000.0, "fast": lambda: calls.append("fast") or 10.0}
+    found = timing.side_by_side(ways, Plan(3, 5, 2.0, limit=8.0))
+    assert calls == ["slow", "fast", "slow", *["fast"] * 5]
+    assert (found["slow"].count, found["fast"].count) == (2, 5)
+    taken = timing.parts_of(lambda: {"value": 1.0}, Plan(3, 3, 0.0, limit=0.0))
+    assert taken["value"].count == 1
 
 
 def test_a_clock_waits_for_the_device_and_adds_up_what_has_the_same_name() -> None:

@@ -80,7 +80,8 @@ class _Lapped:
 def stages(given: Setting, engine: StagedCar, case: str, size: tuple[int, int], count: int) -> Iterator[Row]:
     """A row for each of STAGES that the engine has, for so many queries on a frame (H, W)."""
     image, prompts = setting.frame(size), [Prompt(text) for text in setting.prompts(count)]
-    product = side_by_side({PRODUCT: given.product()}, given.plan)[PRODUCT]
+    product = side_by_side({PRODUCT: given.product()}, given.brief_plan)[PRODUCT]
+    engine.check(prompts)
     found = parts_of(partial(engine.times, image, prompts), given.brief_plan)
     for stage in STAGES:
         if stage != "CRF" or engine.sharpens:

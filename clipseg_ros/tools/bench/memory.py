@@ -17,7 +17,7 @@ from clipseg_ros.segmentation import Prompt
 from clipseg_ros.tools.bench import setting
 from clipseg_ros.tools.bench.plain import PlainWay
 
-FRAMES = 3  # caches are full after the first
+FRAMES = 2  # caches are full after the first
 SCENES = 8
 STATUS = Path("/proc/self/status")
 

@@ -55,10 +55,10 @@ def measure(given: Setting) -> Iterator[Row]:
         texts, case = setting.prompts(count), setting.label(network, size, count)
         vectors = steps.vectors(texts)
         works = works_of(steps.model, steps.pixels(image).to(given.device), vectors)
-        laps = parts_of(lambda: steps.times(image, vectors), given.plan)
+        laps = parts_of(lambda: steps.times(image, vectors), given.brief_plan)
         whole = side_by_side(
             {PRODUCT: given.product(), "frame": lambda: engine.segment(image, [Prompt(t) for t in texts]).masks()},
-            given.plan,
+            given.brief_plan,
         )
         floors = {name: work.floor_ms(speed, width) for name, work in works.items()}
         for name, work in works.items():

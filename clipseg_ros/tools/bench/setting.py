@@ -47,12 +47,12 @@ class Setting:
     @property
     def plan(self) -> Plan:
         """How often a frame is segmented."""
-        return Plan(2, 2, 0.0) if self.quick else Plan(3, 20, 5.0, limit=30.0)
+        return Plan(2, 2, 0.0) if self.quick else Plan(3, 20, 2.0, limit=8.0)
 
     @property
     def brief_plan(self) -> Plan:
-        """How often what stands in other rows too is taken apart."""
-        return Plan(2, 2, 0.0) if self.quick else Plan(3, 10, 3.0, limit=10.0)
+        """How often what is less important is run."""
+        return Plan(2, 2, 0.0) if self.quick else Plan(3, 10, 1.0, limit=4.0)
 
     def wait(self) -> None:
         """Until the device has nothing left to do."""

@@ -23,20 +23,24 @@ class Spread:
 
 @dataclass(frozen=True)
 class Plan:
-    """How often something is run: `warm` times unmeasured, then at least `least` times and, while `seconds` last, at
-    most `most` times. What is slow is run less often: once, and not again after `limit` seconds."""
+    """How often something is run: once unmeasured, then at least `least` times and, while it took less than `seconds`,
+    at most `most` times. What is slow is run less often: not again after `limit` seconds, and a first run that took
+    half of them is measured like the others, since there is little in it that a second one would not need."""
 
     least: int
     most: int
     seconds: float
-    warm: int = 1
     limit: float = math.inf
 
     def goes_on(self, runs: int, seconds: float) -> bool:
-        """Whether to run once more after so many runs, which took so many seconds."""
+        """Whether to run once more after so many measured runs, which took so many seconds."""
         if runs < 1:
             return True
         return seconds < self.limit if runs < self.least else runs < self.most and seconds < self.seconds
+
+    def keeps(self, seconds: float) -> bool:
+        """Whether a first run of so many seconds is measured."""
+        return seconds > self.limit / 2.0
 
 
 class Clock:
@@ -64,16 +68,25 @@ def spread_of(samples: Sequence[float]) -> Spread:
 
 
 def side_by_side(ways: Mapping[str, Callable[[], object]], plan: Plan) -> dict[str, Spread]:
-    """Milliseconds of each way; they take turns, so that a machine that slows down slows all of them."""
-    return parts_of(lambda: {name: milliseconds(run) for name, run in ways.items()}, plan)
+    """Milliseconds of each way; they take turns, so that a machine that slows down slows all of them. Those that have
+    run often enough drop out."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for name, run in ways.items():
+        first = milliseconds(run)
+        times[name] += [first] if plan.keeps(first / 1e3) else []
+    while active := [name for name in ways if plan.goes_on(len(times[name]), sum(times[name]) / 1e3)]:
+        for name in active:
+            times[name].append(milliseconds(ways[name]))
+    return {name: spread_of(samples) for name, samples in times.items()}
 
 
 def parts_of(run: Callable[[], Mapping[str, float]], plan: Plan) -> dict[str, Spread]:
     """Spreads of the values that each run returns by name, the same names every time."""
-    for _ in range(plan.warm):
-        run()
-    runs: list[Mapping[str, float]] = []
     began = time.perf_counter()
+    first = run()
+    seconds = time.perf_counter() - began
+    runs = [first] if plan.keeps(seconds) else []
+    began = time.perf_counter() - seconds * len(runs)
     while plan.goes_on(len(runs), time.perf_counter() - began):
         runs.append(run())
     return {name: spread_of([values[name] for values in runs]) for name in runs[0]}

@@ -33,6 +33,8 @@ def measure(given: Setting) -> Iterator[Row]:
     image = setting.frame(given.sizes[0])
     for count in given.counts if given.quick else COUNTS:
         prompts = [Prompt(text) for text in COCO_STUFF171[:count]]
+        for engine in found.values():
+            engine.check(prompts)  # encodes them, once ever
         ways = {way: lambda engine=engine: engine.segment(image, prompts).labels() for way, engine in found.items()}
         spreads = side_by_side({PRODUCT: given.product(), **ways}, given.plan)
         case = setting.label(name, given.sizes[0], count)
