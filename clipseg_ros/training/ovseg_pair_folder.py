@@ -78,12 +78,7 @@ class PairFolder:
         as CLIP's trainings do. Raises DatasetError.
         """
         name, word = self.rows[index]
-        pixels, mask = blank_outside(read_cut(below(self._folder, name)), self._form)
-        rows, columns = random_part(*mask.shape[1:], rng)
-        size = (self._side, self._side)
-        pixels = F.interpolate(pixels[None, :, rows, columns], size, mode="bicubic", align_corners=False)[0]
-        mask = F.interpolate(mask[None, :, rows, columns].float(), size, mode="nearest")[0] > 0
-        return pixels, mask, word
+        return (*drawn_part(read_cut(below(self._folder, name)), self._form, self._side, rng), word)
 
 
 def cut(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -105,6 +100,17 @@ def read_cut(path: Path) -> np.ndarray:
     except UNREADABLE as error:
         raise DatasetError(f"{path}: no readable picture ({error})") from error
     raise DatasetError(f"{path}: mode {mode}; expected RGBA with the mask in the alpha channel")
+
+
+def drawn_part(
+    picture: np.ndarray, form: InputFormat, side: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels (3, side, side) float32 and mask (1, side, side) bool of a random part of a cut-out (h, w, 4)."""
+    pixels, mask = blank_outside(picture, form)
+    rows, columns = random_part(*mask.shape[1:], rng)
+    size = (side, side)
+    pixels = F.interpolate(pixels[None, :, rows, columns], size, mode="bicubic", align_corners=False)[0]
+    return pixels, F.interpolate(mask[None, :, rows, columns].float(), size, mode="nearest")[0] > 0
 
 
 def blank_outside(picture: np.ndarray, form: InputFormat) -> tuple[torch.Tensor, torch.Tensor]:

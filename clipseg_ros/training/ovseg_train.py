@@ -15,8 +15,8 @@ from transformers import SwinModel
 from clipseg_ros.datasets.coco import coco_stuff
 from clipseg_ros.datasets.label_folder import LabelFolder
 from clipseg_ros.engines.devices import find_device
-from clipseg_ros.engines.ovseg_settings import TEMPLATES
 from clipseg_ros.evaluation.ovseg_reader import RegionReader
+from clipseg_ros.evaluation.ovseg_scenes import NAMES
 from clipseg_ros.models import clip as clip_files
 from clipseg_ros.models import hub, ovseg, weights
 from clipseg_ros.models.maskformer import ProposalNetwork, ProposalShape
@@ -29,7 +29,8 @@ from clipseg_ros.training.ovseg_pair_folder import PairFolder
 from clipseg_ros.training.ovseg_pairs import SOURCES, TEMPLATE, Miner, Picture, coco_captions
 from clipseg_ros.training.ovseg_pictures import LabelExamples
 from clipseg_ros.training.ovseg_recipes import CutOutRecipe, PairRecipe, ProposalRecipe, Recipe
-from clipseg_ros.training.ovseg_task import CutOutTask, Drawing, ProposalTask
+from clipseg_ros.training.ovseg_tabletop import SIZE, SceneCutOuts, Scenes, clip_at, scene_pool
+from clipseg_ros.training.ovseg_task import CutOutTask, Drawing, Examples, ProposalTask
 
 SWIN = (  # transformers' Swin and the older names that its MaskFormer keeps
     ("attention.q_proj", "attention.self.query"), ("attention.k_proj", "attention.self.key"),
@@ -64,14 +65,16 @@ def train(recipe: Recipe, root: Path, out: Path, device: str = "auto") -> Path:
     return out / "model"
 
 
-def start(clip: str, shape: OVSegShape) -> tuple[OVSegNetwork, Path]:
+def start(clip: str, shape: OVSegShape, side: int = 0) -> tuple[OVSegNetwork, Path]:
     """The network of `clip` and its folder: of an OVSeg all but what `shape` adds; of a CLIP the towers alone.
 
-    Of shape.proposals and shape.prompt_depth an OVSeg keeps its own where it has some. Raises WeightsError.
+    Of shape.proposals and shape.prompt_depth an OVSeg keeps its own where it has some. side: of a CLIP's cut-outs in
+    pixels, 0 for its own. Raises WeightsError.
     """
     folder = hub.find(clip)
     if weights.read_json(folder / "config.json").get("model_type") != ovseg.MODEL_TYPE:
-        return ovseg.on_clip(clip_files.load(folder, torch.float32), shape), folder
+        found = clip_at(folder, side) if side else clip_files.load(folder, torch.float32)
+        return ovseg.on_clip(found, shape), folder
     old = ovseg.load(folder, torch.float32)
     own = old.config
     made = ovseg.on_clip(old.clip, OVSegShape(
@@ -101,11 +104,13 @@ def load_swin(network: ProposalNetwork, folder: Path) -> None:
 
 
 @torch.no_grad()
-def class_texts(model: MaskedCLIP, texts: weights.TextFormat, names: Sequence[str]) -> torch.Tensor:
-    """(K, E) unit vectors of class names, each the mean over ViLD's 14 sentences."""
+def class_texts(
+    model: MaskedCLIP, texts: weights.TextFormat, names: Sequence[str], templates: Sequence[str]
+) -> torch.Tensor:
+    """(K, E) unit vectors of class names, each the mean over the templates, made unit length again."""
     rows = []
     for name in names:
-        ids, lengths = texts([sentence.replace("{}", name.strip()) for sentence in TEMPLATES["vild"]])
+        ids, lengths = texts([sentence.replace("{}", name.strip()) for sentence in templates])
         rows.append(F.normalize(model.embed_text(ids, lengths).mean(dim=0), dim=0))
     return torch.stack(rows)
 
@@ -113,25 +118,33 @@ def class_texts(model: MaskedCLIP, texts: weights.TextFormat, names: Sequence[st
 def _learn_proposals(
     recipe: ProposalRecipe, root: Path, out: Path, device: torch.device
 ) -> tuple[OVSegNetwork, Path]:
-    data = coco_stuff(root, "train", recipe.form)
+    examples, classes = _examples(recipe, root)
     torch.manual_seed(recipe.schedule.seed)
-    network, folder = start(recipe.clip, OVSegShape(recipe.shape, 0, data.classes))
+    network, folder = start(recipe.clip, OVSegShape(recipe.shape, 0, classes), recipe.clip_side)
     if recipe.backbone:
         load_swin(network.proposer, hub.find(recipe.backbone))
     model = MaskedCLIP(network.clip, None).requires_grad_(False)
-    texts = class_texts(model, weights.read_text_format(folder, model.longest_text), data.classes)
+    texts = class_texts(model, weights.read_text_format(folder, model.longest_text), classes, recipe.templates)
     for name, weight in network.proposer.named_parameters():
         weight.requires_grad_(not (recipe.frozen and re.search(recipe.frozen, name)))
-    drawing = Drawing(LabelExamples(data, recipe.cropping), recipe.batch, recipe.schedule.seed)
+    drawing = Drawing(examples, recipe.batch, recipe.schedule.seed)
     loop.run(ProposalTask(network.proposer, texts, drawing, device), recipe.schedule, out, device)
     return network, folder
+
+
+def _examples(recipe: ProposalRecipe, root: Path) -> tuple[Examples, tuple[str, ...]]:
+    if recipe.form == "scenes":
+        return Scenes(scene_pool(root), SIZE), NAMES
+    data = coco_stuff(root, "train", recipe.form)
+    return LabelExamples(data, recipe.cropping), data.classes
 
 
 def _learn_cut_outs(recipe: CutOutRecipe, root: Path, out: Path, device: torch.device) -> tuple[OVSegNetwork, Path]:
     torch.manual_seed(recipe.schedule.seed)
     network, folder = start(recipe.clip, OVSegShape(None, recipe.prompt_depth))
     model = MaskedCLIP(network.clip, network.mask_prompts)
-    pairs = PairFolder(root, weights.read_input_format(folder), model.side)
+    form = weights.read_input_format(folder)
+    pairs = SceneCutOuts(scene_pool(root), form, model.side) if recipe.scenes else PairFolder(root, form, model.side)
     steps = recipe.schedule.steps or max(1, recipe.epochs * len(pairs) // recipe.batch)
     drawing = Drawing(pairs, recipe.batch, recipe.schedule.seed)
     texts = weights.read_text_format(folder, model.longest_text)
