@@ -119,8 +119,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     for place, ((case, unit), points) in zip(axes, curves.items()):
         spread = [[row.value - row.low for _, row in points], [row.high - row.value for _, row in points]]
         place.errorbar([x for x, _ in points], [row.value for _, row in points], spread, marker="o", capsize=3.0)
-        place.set(title=case, xlabel=unit, ylabel="ms a frame" if unit != "cameras" else "ms for all", ylim=(0.0, None))
-        place.set_xlim(left=0.0)
+        place.set(title=case, xlabel=unit, ylabel="ms a frame" if unit != "cameras" else "ms for all")
+        place.set(xlim=(0.0, None), ylim=(0.0, 1.1 * max(row.high for _, row in points)))
         place.grid(alpha=0.3)
     for place in axes[len(curves):]:
         place.set_visible(False)
