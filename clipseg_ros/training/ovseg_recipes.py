@@ -137,7 +137,7 @@ TABLETOP = ProposalRecipe(
         width=32, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), window=4, drop_path=0.0, features=64, decoder_width=64,
         decoder_layers=3, decoder_heads=4, decoder_hidden=256, queries=16, vector_hidden=128,
     ),
-    Cropping(), Schedule(1_500, 1e-3, warm_up=50, clip=1.0, groups=((NO_DECAY, 1.0, 0.0),)), batch=8, form="scenes",
+    Cropping(), Schedule(1_500, 1e-3, warm_up=50, clip=1.0), batch=8, form="scenes",
     templates=TEMPLATES["plain"], clip_side=64,
 )
 _SCENES = Schedule(150, 2e-4, warm_up=10, weight_decay=0.2, beta2=0.98, epsilon=1e-6)

@@ -21,11 +21,11 @@ from clipseg_ros.masks import resize_image
 from clipseg_ros.models import clip as clip_files
 from clipseg_ros.models.weights import InputFormat
 from clipseg_ros.training.ovseg_pair_folder import cut, drawn_part
-from clipseg_ros.training.pool import render_pool
+from clipseg_ros.training.pool import CHUNK, render_pool
 from clipseg_ros.training.views import varied
 
 SIZE = (96, 128)  # of pictures for the proposal network
-SCENES = 7_000
+SCENES = 110 * CHUNK  # whole files of the demo recipes' own pool
 LEAST = 60  # pixels of an object from which it is a training example
 
 

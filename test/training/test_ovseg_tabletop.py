@@ -77,6 +77,6 @@ def test_every_row_trains_and_is_measured(
     for index, folder in enumerate(folders):
         job = Job("ovseg", str(folder), tmp_path / f"out{index}", device="cpu", limit=1)
         rows = {row.name: row.values for row in find("tabletop-ovseg").kind.run(job).rows}
-        assert len(rows) == 6 and rows["true masks"]["mIoU"] <= rows["perturbed true masks, true classes"]["mIoU"] + 0.5
+        assert len(rows) == 8 and rows["true masks"]["mIoU"] <= rows["perturbed true masks, true classes"]["mIoU"] + 0.5
         assert 0.0 <= rows["proposals, true classes"]["mIoU"] <= 1.0
     assert find("tabletop-ovseg").kind.run(replace(job, rank=1)) is None
