@@ -15,7 +15,6 @@ from functools import cached_property
 from importlib.util import find_spec
 
 import torch
-from torch.nn import functional as F
 
 REACH = 5.0  # standard deviations
 TILE = 64  # pixels
@@ -133,15 +132,16 @@ class Bilateral:
 
 
 class Smooth:
-    """The kernel of place alone, normalised alike: it falls apart into rows and columns."""
+    """The kernel of place alone, normalised alike: a convolution along rows and one along columns.
+
+    Each is a product with a Toeplitz matrix: exact for any deviation, and float32 on GPUs too, whose convolutions are
+    not unless all of torch is told so.
+    """
 
     def __init__(self, size: tuple[int, int], deviation: float, device: torch.device) -> None:
         """size: (H, W). deviation in pixels."""
-        self._lines = []
-        for side in size:
-            radius = min(math.ceil(REACH * deviation), side - 1)
-            offsets = torch.arange(-radius, radius + 1, device=device).float() / deviation
-            self._lines.append(torch.exp(-0.5 * offsets**2))
+        places = (torch.arange(side, device=device).float() / deviation for side in size)
+        self._down, self._across = (torch.exp(-0.5 * (line[:, None] - line) ** 2) for line in places)
         self._scale = self._blurred(torch.ones(1, *size, device=device)).rsqrt()
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
@@ -149,9 +149,7 @@ class Smooth:
         return self._blurred(values * self._scale) * self._scale
 
     def _blurred(self, values: torch.Tensor) -> torch.Tensor:
-        down, across = self._lines
-        planes = F.conv2d(values[:, None], down[None, None, :, None], padding=(len(down) // 2, 0))
-        return F.conv2d(planes, across[None, None, None], padding=(0, len(across) // 2))[:, 0]
+        return self._down @ values @ self._across
 
 
 def _product_on(device: torch.device) -> Callable[[Tiles, torch.Tensor], torch.Tensor]:
