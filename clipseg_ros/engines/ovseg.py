@@ -154,10 +154,10 @@ class OvsegEngine:
         seen = hard.flatten(1).any(dim=1).nonzero()[:, 0]
         q = region_probabilities(self._features(picture, hard[seen], memory), texts)
         scores = fused(self._opinions(candidates, rows, texts), q, seen, options.clip_weight)
-        cells = masks if options.fusion_stride == 1 else candidates.coarse()[rows]
         if options.select == "best":
-            scores = scores * kept_proposals(scores, asked, options.keep_ratio)[:, None]
-            cells = (cells > options.mask_threshold).float()
+            kept = kept_proposals(scores, asked, options.keep_ratio)
+            return summed(scores[kept, :asked], hard[kept].float()).cpu().numpy()
+        cells = masks if options.fusion_stride == 1 else candidates.coarse()[rows]
         return summed(scores[:, :asked], cells).cpu().numpy()
 
     def _candidates(self, picture: np.ndarray) -> NetworkCandidates | SegmentCandidates:

@@ -76,7 +76,7 @@ class OvsegSettings:
     )
     nms_iou: float = option(0.8, "of two proposals of a larger IoU the worse is dropped; 1: none", (0.0, 1.0))
     top_k: int = option(20, "proposals that CLIP looks at, the best; 0: all", (0, 10_000))
-    fusion_stride: int = option(4, "pixels between the places where masks are summed: 1 or 4", STRIDES)
+    fusion_stride: int = option(4, "select all: pixels between the places where masks are summed, 1 or 4", STRIDES)
 
     def __post_init__(self) -> None:
         for entry in fields(self):

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from clipseg_ros.engines.ovseg_settings import TEMPLATES, OvsegSettings, settings
@@ -43,6 +46,13 @@ def test_values_come_as_a_node_writes_them() -> None:
 
 def test_the_authors_sentences_are_14() -> None:
     assert len(set(TEMPLATES["vild"])) == 14 and sum(text.endswith(".") for text in TEMPLATES["vild"]) == 10
+
+
+def test_the_document_lists_every_option_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "ovseg.md").read_text()
+    for entry in fields(OvsegSettings):
+        default = "vild" if entry.name == "templates" else entry.default
+        assert f"\n| {entry.name} | {default} | {entry.metadata['meaning']} |\n" in text
 
 
 @pytest.mark.parametrize(
