@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from clipseg_ros.engines.devices import find_device, find_dtype, release
 from clipseg_ros.engines.ovseg import resized_picture
 from clipseg_ros.engines.ovseg_proposals import propose
-from clipseg_ros.engines.ovseg_settings import TEMPLATES
+from clipseg_ros.engines.ovseg_settings import TEMPLATES, settings
 from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.evaluation.passes import Job
 from clipseg_ros.models import hub, ovseg, weights
@@ -77,19 +77,19 @@ class RegionReader:
 
 
 def read_regions(job: Job, options: Mapping[str, Any]) -> RegionReader:
-    """The halves of the user's weights; options side and mask_threshold. Raises ValueError, WeightsError."""
+    """The halves of the user's weights; of engine ovseg's options, side, mask_threshold and templates. Raises
+    ValueError, WeightsError."""
     given = job.joined(options)
-    unknown = sorted(set(given) - {"side", "mask_threshold"})
+    unknown = sorted(set(given) - {"side", "mask_threshold", "templates"})
     if job.engine != "ovseg":
         raise ValueError(f"engine {job.engine!r}: this benchmark takes weights of ovseg apart; take --engine ovseg")
     if unknown:
-        raise ValueError(f"--option {unknown[0]}: this benchmark has side and mask_threshold alone")
+        raise ValueError(f"--option {unknown[0]}: this benchmark has side, mask_threshold and templates alone")
+    own = settings({"side": SIDE, "mask_threshold": THRESHOLD, **given})
     folder, device = hub.find(job.weights), find_device(job.device)
     network = ovseg.load(folder, find_dtype(job.precision, device)).requires_grad_(False).to(device)
     if network.proposer is None:
         raise hub.WeightsError(f"{folder}: a CLIP without proposals, which are half of this benchmark")
     texts = weights.read_text_format(folder, network.config.text_config.max_position_embeddings)
-    return RegionReader(
-        network, weights.read_input_format(folder), texts, side=given.get("side", SIDE),
-        threshold=given.get("mask_threshold", THRESHOLD),
-    )
+    form = weights.read_input_format(folder)
+    return RegionReader(network, form, texts, own.templates, own.side, own.mask_threshold)

@@ -78,7 +78,8 @@ class Halves:
             return None
         from clipseg_ros.evaluation.ovseg_reader import read_regions
 
-        reader = read_regions(job, {} if "side" in job.options else {"side": SIDE})
+        own = {"side": SIDE, "templates": "plain"}  # as the rows were trained
+        reader = read_regions(job, {name: job.options.get(name, value) for name, value in own.items()})
         seeds = TESTS[: min(SCENES, job.limit or SCENES)]
         rows = measure(reader.propose, lambda image, masks: reader.cosines(image, masks, NAMES), seeds)
         reader.close()

@@ -84,7 +84,7 @@ def test_one_half_is_right_where_its_oracle_is(voc: Path, ovseg_weights: Path, t
 @pytest.mark.parametrize(
     ("engine", "options", "message"),
     [("clipseg", {}, "engine 'clipseg': this benchmark takes weights of ovseg apart"),
-     ("ovseg", {"top_k": 1}, "--option top_k: this benchmark has side and mask_threshold alone")],
+     ("ovseg", {"top_k": 1}, "--option top_k: this benchmark has side, mask_threshold and templates alone")],
 )
 def test_what_has_no_halves_is_refused(engine: str, options: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
