@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from clipseg_ros import engines
+from clipseg_ros.datasets.class_names import COCO_STUFF171, CONTEXT60, VOC20
+from clipseg_ros.datasets.coco import COCO_STUFF_UNSEEN
+from clipseg_ros.datasets.context import CONTEXT60_UNSEEN
+from clipseg_ros.datasets.voc import VOC20_UNSEEN
 from clipseg_ros.evaluation import published
 from clipseg_ros.segmentation import Prompt
-from clipseg_ros.training import loop, zegclip_recipes, zegclip_train
+from clipseg_ros.training import loop, zegclip_recipes, zegclip_student, zegclip_train
 from clipseg_ros.training.zegclip_recipes import DESCRIPTORS, DEPTHS, RECIPES, Recipe
 from clipseg_ros.training.zegclip_views import Views
 
@@ -141,3 +146,36 @@ def test_designs_differ_by_what_table_5_names() -> None:
     assert RECIPES["zegclip-voc-ft-nel-rd"].about == "Baseline-FT + NEL + RD, of Table 5"
     last = zegclip_recipes.designed(zegclip_recipes.VOC, "DPT", "-nel-rd", "")
     assert replace(last, name="zegclip-voc", about=RECIPES["zegclip-voc"].about) == RECIPES["zegclip-voc"]
+
+
+def test_the_guide_has_the_recipes_numbers_and_names_none_that_is_not_there() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "zegclip.md").read_text()
+    sizes = {"zegclip-voc": (VOC20, VOC20_UNSEEN), "zegclip-coco": (COCO_STUFF171, COCO_STUFF_UNSEEN),
+             "zegclip-context": (CONTEXT60, CONTEXT60_UNSEEN)}
+    rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in guide.splitlines() if "| zegclip-" in line]
+    assert {row[0] for row in rows} == set(sizes)
+    for name, *cells in rows:
+        recipe, own = RECIPES[name], RECIPES[f"{name}-transductive"]
+        assert cells == [
+            str(recipe.schedule.steps), f"{own.schedule.steps // 2} + {own.further.steps}", str(recipe.shape.prompts),
+            recipe.templates, *(str(len(each)) for each in sizes[name]),
+        ]
+    for end in re.findall(r"`(-[a-z][a-z0-9-]*)`", guide):
+        assert any(name.endswith(end) for name in RECIPES), end
+    told = {cells[1].strip(): cells[2].strip() for cells in (line.split("|") for line in guide.splitlines())
+            if len(cells) > 2 and cells[1].startswith(" tabletop-")}
+    own = {name: recipe for name, recipe in RECIPES.items() if name.startswith("tabletop-")}
+    assert told.keys() == own.keys()
+    assert all(own[name].about.startswith((row, "Baseline-DPT + NEL + RD")) for name, row in told.items())
+
+
+def test_a_tower_that_learns_on_scenes_has_a_tenth_of_the_rate(tiny_weights: Path) -> None:
+    recipe = RECIPES["tabletop-zegclip-ft"]
+    shape = replace(recipe.shape, hidden=32, side=64)
+    names = [name for name, _ in zegclip_student.build(
+        str(tiny_weights), shape, recipe.tower, recipe.templates, 0
+    ).learned.named_parameters()]
+    ((pattern, rate, decay),) = recipe.schedule.groups
+    slow = {name.split(".")[0] for name in names if re.search(pattern, name)}
+    assert slow == {"vision", "projection"} and (rate, decay) == (0.1, 1.0)
+    assert {name.split(".")[0] for name in names} == {*slow, "decoder"}
