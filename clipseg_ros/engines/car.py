@@ -20,6 +20,7 @@ from clipseg_ros.engines import car_finish, car_presets
 from clipseg_ros.engines.car_steps import Judge, Judged, Outcome, Proposals, recur
 from clipseg_ros.engines.car_texts import QueryReader, QuerySet, TextVectors
 from clipseg_ros.engines.devices import find_device, find_dtype, release
+from clipseg_ros.engines.planes import KeptMaps
 from clipseg_ros.models import clip, hub
 from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.cam_reader import CamReader
@@ -146,7 +147,7 @@ class CarEngine:
             sure = np.array([verdicts[query].confidence for query in kept], np.float32)
             planes = car_finish.of_segments(planes, sure, self._sam.segments(image), self._settings)
         rows = tuple(kept.index(query) if query in kept else None for query in queries.places)
-        maps = car_finish.KeptMaps(planes, rows, image.shape[:2])
+        maps = KeptMaps(planes, rows, image.shape[:2])
         judged = queries.places if self._settings.max_steps else ()
         return Segmentation(prompts, maps, self.threshold, tuple(verdicts[query] for query in judged))
 

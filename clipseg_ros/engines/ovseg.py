@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from clipseg_ros.engines.car_finish import KeptMaps
 from clipseg_ros.engines.devices import find_device, find_dtype, release
 from clipseg_ros.engines.ovseg_proposals import (
     COARSE, NetworkCandidates, SegmentCandidates, emptiness, propose, pruned, segments,
 )
 from clipseg_ros.engines.ovseg_settings import settings
+from clipseg_ros.engines.planes import KeptMaps
 from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.models import hub, ovseg
 from clipseg_ros.models import weights as weights_files

@@ -18,6 +18,7 @@ import numpy as np
 from clipseg_ros import crf, engines
 from clipseg_ros.engines import Engine, car_finish, car_presets
 from clipseg_ros.engines.devices import find_device, find_dtype
+from clipseg_ros.engines.planes import KeptMaps
 from clipseg_ros.segmentation import Prompt, Segmentation
 from clipseg_ros.tools.bench import goals, networks, setting
 from clipseg_ros.tools.bench.car_stages import StagedCar, demo_stages, stages
@@ -131,7 +132,7 @@ class _Bench:
         """IoU of the engine's masks with the reference's; a query that one kept and the other dropped counts fully."""
         found = self._last[PRESET, CRF if self._crf else PLAIN]
         rows = tuple(outcome.kept.index(n) if n in outcome.kept else None for n in range(len(texts)))
-        maps = car_finish.KeptMaps(outcome.planes, rows, image.shape[:2])
+        maps = KeptMaps(outcome.planes, rows, image.shape[:2])
         theirs = maps.masks(np.full(len(texts), self._threshold, np.float32))
         kept = ", ".join(texts[index] for index in outcome.kept)
         iou = agreement([found.masks()], [theirs])

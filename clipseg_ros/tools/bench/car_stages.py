@@ -12,6 +12,7 @@ import torch
 from clipseg_ros.engines import car_finish
 from clipseg_ros.engines.car import CarEngine
 from clipseg_ros.engines.car_steps import Judged, Proposals, recur
+from clipseg_ros.engines.planes import KeptMaps
 from clipseg_ros.segmentation import Prompt
 from clipseg_ros.tools.bench import setting
 from clipseg_ros.tools.bench.rows import Row, timed
@@ -52,7 +53,7 @@ class StagedCar(CarEngine):
         given = [outcome.proposals.cpu().numpy() for outcome in outcomes]
         planes = car_finish.finished(image, given, settings, self.device)
         clock.lap("CRF")
-        maps = car_finish.KeptMaps(planes, tuple(range(len(planes))), image.shape[:2])
+        maps = KeptMaps(planes, tuple(range(len(planes))), image.shape[:2])
         maps.labels(np.full(len(planes), self.threshold, np.float32))
         clock.lap("labels")
         return clock.laps
