@@ -165,6 +165,11 @@ def test_colours_of_objects_look_like_their_names(render):
             assert min(apart, key=apart.get) == thing.colour
 
 
+def test_pictures_larger_than_the_strip_of_noise_are_rendered(render):
+    view = render(compose(0), 1080, 1440)
+    assert view.image.shape == (1080, 1440, 3) and np.isfinite(view.depth).mean() > 0.5
+
+
 def test_an_empty_picture_is_refused():
     with pytest.raises(ValueError, match="0 x 64 pixels: expected at least 1 x 1"):
         tabletop.render(compose(0), 0, 64)

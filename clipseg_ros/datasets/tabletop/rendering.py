@@ -129,7 +129,7 @@ def _repeated(vector: np.ndarray, count: int) -> np.ndarray:
 def _lit(geometry: _Geometry, scene: Scene, points: np.ndarray) -> np.ndarray:
     """(P,) bool: the lamp is in sight; every ray aims at its own spot of the lamp, so that shadows end softly."""
     light = np.array(scene.light.direction, np.float32)
-    scatter = textures.sensor_grain()[: points.size].reshape(-1, 3)
+    scatter = np.resize(textures.sensor_grain()[: points.size], points.shape)
     towards = np.float32(scene.light.softness / 2) * scatter + light
     return geometry.caster.run(points + 1e-3 * light, towards, query="OCCLUDED") < 0
 
