@@ -154,7 +154,7 @@ def _ready(model: CLIPSeg, compiled: bool) -> CLIPSeg:
         return model
     check_compiler()
     model.encode_image = torch.compile(model.encode_image)
-    model.decode = torch.compile(model.decode, dynamic=True)  # in the number of prompts
+    model.decode_at_once = torch.compile(model.decode_at_once, dynamic=True)  # in the number of prompts
     return model
 
 

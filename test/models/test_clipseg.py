@@ -12,7 +12,7 @@ import torch
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
 from clipseg_ros.models import weights
-from clipseg_ros.models.clipseg import CLIPSeg
+from clipseg_ros.models.clipseg import PROMPTS_AT_ONCE, CLIPSeg
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "clipseg"
 Arrays = dict[str, np.ndarray]
@@ -148,6 +148,18 @@ def test_logits_equal_transformers_own_forward(
     theirs = network(**words, pixel_values=pixels.expand(len(texts), -1, -1, -1)).logits
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert theirs.std() > 1.0
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_many_prompts_in_passes_are_the_same_as_at_once(model: CLIPSeg, images: int) -> None:
+    torch.manual_seed(0)
+    many, size = 2 * PROMPTS_AT_ONCE + 1, model.network.config.projection_dim
+    with torch.inference_mode():
+        readouts = model.encode_image(torch.randn(images, 3, 96, 64))
+        for vectors in (torch.randn(many, size), torch.randn(images, many, size)):
+            found = model.decode(readouts, vectors)
+            assert found.shape[:2] == (images, many)
+            close(found, model.decode_at_once(readouts, vectors).numpy())
 
 
 def test_images_of_a_batch_do_not_mix(model: CLIPSeg, tiny_weights: Path, golden: Arrays) -> None:
