@@ -39,7 +39,7 @@ from clipseg_ros.ros.questions import Questions
 from clipseg_ros.ros.segmenter import Segmenter
 from clipseg_ros.ros.worker import Worker
 
-TICK = 0.1  # s between looks at who listens
+TICK = 0.2  # s between looks at who listens; more often is most of what an idle node costs
 
 
 class SegmentNode(LifecycleNode):
