@@ -11,7 +11,7 @@ import pytest
 
 from clipseg_ros.__main__ import main
 from clipseg_ros.tools.bench import docs
-from clipseg_ros.tools.bench.docs_tables import TABLES, Report
+from clipseg_ros.tools.bench.docs_tables import PEAK, TABLES, Report
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 PARTS = sorted({part for part, _ in TABLES.values()} - {"settings"})
@@ -61,6 +61,13 @@ def test_a_report_fills_what_it_has_on_its_device_and_leaves_the_rest() -> None:
 
 def _blocks(text: str) -> list[tuple[str, str]]:
     return [(f"{block[1]}: {block[2]}", block[0]) for block in docs.BLOCK.finditer(text)]
+
+
+def test_peaks_of_memory_do_not_take_the_place_of_times() -> None:
+    case = "full-size, 640x480, N = 20"
+    both = report(row("clipseg", case, "fp32", 1000.0, count=3), row("clipseg", case, "fp32", 1127.0, note=PEAK))
+    assert "1000 (3)" in str(TABLES["clipseg"][1](both)) and "1127" not in str(TABLES["clipseg"][1](both))
+    assert "1127" in str(TABLES["memory"][1](both))
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -16,6 +16,7 @@ from clipseg_ros.tools.bench.car_stages import STAGES as CAR_STAGES
 from clipseg_ros.tools.bench.rows import number
 
 UNMEASURED = "unmeasured"
+PEAK = "peak resident"  # what a row of memory says; its case and way are those of a row of times
 SIZES, COUNTS, FULL = {"640x480": goals.VGA, "1280x720": goals.HD}, (1, 5, 20), goals.FULL_SIZE
 CARS = {"cpu": "ViT-B/16 + ViT-B/16", "gpu": "ViT-B/16 + ViT-L/14"}
 Table = list[list[str]]  # the header first
@@ -28,7 +29,8 @@ class Report:
         self.settings: dict[str, object] = content["settings"]
         self.rows: list[dict[str, Any]] = content["rows"]
         self.kind = "gpu" if str(self.settings.get("device", "cpu")).startswith("cuda") else "cpu"
-        self._found = {(row["part"], row["case"], row["way"].strip()): row for row in self.rows}
+        told = (row for row in self.rows if row["note"] != PEAK)
+        self._found = {(row["part"], row["case"], row["way"].strip()): row for row in told}
 
     def value(self, part: str, case: str, way: str) -> str:
         """The median with its number of runs, or the number."""
@@ -97,7 +99,7 @@ def _stages(report: Report) -> Table:
 
 def _memory(report: Report) -> Table:
     case = f"{FULL}, 640x480, N = 20"
-    found = {row["way"]: row for row in report.rows if row["part"] == "clipseg" and row["note"] == "peak resident"}
+    found = {row["way"]: row for row in report.rows if row["part"] == "clipseg" and row["note"] == PEAK}
     ways = ("transformers", "fp32", "bf16")
     return [["peak resident (MB)", case],
             *([way, number(found[way]["value"]) if way in found else UNMEASURED] for way in ways)]
