@@ -58,8 +58,9 @@ setup(
         "crf": ["pydensecrf2==1.1"],
         "bags": ["rosbags"],
         "ray": ["ray"],  # spreads bags over a cluster
+        "nouns": ["nltk"],  # of captions, for OVSeg's pairs of masks and words
         # colcon is in the same environment as rclpy because the scripts that it writes run under its own Python.
-        "test": ["pytest", "pytest-timeout", "colcon-common-extensions", "rosbags"],
+        "test": ["pytest", "pytest-timeout", "colcon-common-extensions", "nltk", "rosbags"],
     },
     entry_points={
         "console_scripts": [

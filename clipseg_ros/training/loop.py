@@ -165,6 +165,18 @@ def _groups(weights: dict[str, nn.Parameter], schedule: Schedule) -> list[dict[s
     ]
 
 
+def claim(out: Path, recipe: Any) -> None:
+    """Write down whose folder `out` is: a checkpoint does not say on which examples it was trained.
+
+    recipe: a dataclass with a name. Raises ValueError for another recipe's folder.
+    """
+    note = out / "recipe.txt"
+    if note.is_file() and note.read_text() != f"{recipe}\n":
+        raise ValueError(f"{note}: another recipe's folder; train {recipe.name} into an empty one")
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(f"{recipe}\n")
+
+
 def run(
     task: Task, schedule: Schedule, out: Path, device: torch.device, *,
     checkpoint_every: int = CHECKPOINT_EVERY, validate: Callable[[], float] | None = None, until: int | None = None,

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 
@@ -24,7 +23,7 @@ class Nouns:
 
     def __init__(self, data: Path) -> None:
         try:
-            library = importlib.import_module("nltk")
+            import nltk
         except ImportError as error:
             raise DatasetError(f"nouns of captions need NLTK, which is not here ({error}): pip install nltk") from None
         folder = data / "taggers" / TAGGER
@@ -32,10 +31,10 @@ class Nouns:
             if not (folder / name).is_file():
                 raise DatasetError(f"{folder / name}: not there; expected NLTK's data package {TAGGER}, unpacked")
         # NLTK reads files below the folders of its search path alone.
-        if str(data) not in library.data.path:
-            library.data.path.insert(0, str(data))
-        self._tagger = library.tag.perceptron.PerceptronTagger(loc=folder.resolve())
-        self._words = library.tokenize.NLTKWordTokenizer()
+        if str(data) not in nltk.data.path:
+            nltk.data.path.insert(0, str(data))
+        self._tagger = nltk.tag.perceptron.PerceptronTagger(loc=folder.resolve())
+        self._words = nltk.tokenize.NLTKWordTokenizer()
 
     def __call__(self, caption: str) -> tuple[str, ...]:
         """In lower case, each once, in the order of the caption."""

@@ -52,7 +52,7 @@ def train(recipe: Recipe, root: Path, out: Path, device: str = "auto") -> Path:
     own = distributed.own_device(find_device(device))
     with distributed.join(own) as group:
         if group.rank == 0:
-            _claim(out, recipe)
+            loop.claim(out, recipe)
         if isinstance(recipe, PairRecipe):
             _mine(recipe, root, out, own)
             return out
@@ -172,12 +172,3 @@ def _pictures(data: LabelFolder, captions: dict[str, tuple[str, ...]]) -> Iterat
     for index in range(len(data)):
         sample = data[index]
         yield Picture(sample.name, sample.image, sample.labels, captions.get(sample.name, ()))
-
-
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Write down whose folder this is: a checkpoint does not say on which examples it was trained."""
-    note = out / "recipe.txt"
-    if note.is_file() and note.read_text() != f"{recipe}\n":
-        raise ValueError(f"{note}: another recipe's folder; train {recipe.name} into an empty one")
-    out.mkdir(parents=True, exist_ok=True)
-    note.write_text(f"{recipe}\n")

@@ -180,7 +180,7 @@ def train(recipe: Recipe, root: Path, out: Path, device: str = "auto") -> Path:
     own = distributed.own_device(find_device(device))
     with distributed.join(own) as group:
         if group.rank == 0:
-            _claim(out, recipe)
+            loop.claim(out, recipe)
         student = decoders.build(recipe.architecture, recipe.schedule.seed)
         task = _task(recipe, student, root, "train", own)
         validate = None
@@ -192,15 +192,6 @@ def train(recipe: Recipe, root: Path, out: Path, device: str = "auto") -> Path:
             decoders.save(student, out / "model", recipe.threshold)
             plots.curves(out)
     return out / "model"
-
-
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Write down whose folder this is: a checkpoint does not say on which examples it was trained."""
-    note = out / "recipe.txt"
-    if note.is_file() and note.read_text() != f"{recipe}\n":
-        raise ValueError(f"{note}: another recipe's folder; train {recipe.name} into an empty one")
-    out.mkdir(parents=True, exist_ok=True)
-    note.write_text(f"{recipe}\n")
 
 
 def _task(recipe: Recipe, student: decoders.Student, root: Path, split: str, device: torch.device) -> SegmentTask:

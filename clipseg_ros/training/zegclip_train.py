@@ -23,7 +23,7 @@ def train(recipe: Recipe, root: Path, out: Path, device: str = "auto") -> Path:
     own = distributed.own_device(find_device(device))
     with distributed.join(own) as group:
         if group.rank == 0:
-            _claim(out, recipe)
+            loop.claim(out, recipe)
         student = zegclip_student.build(
             recipe.clip, recipe.shape, recipe.tower, recipe.templates, recipe.schedule.seed
         )
@@ -49,12 +49,3 @@ def _open(recipe: Recipe, student: Student, root: Path) -> Source:
     module, function = recipe.source.split(":")
     opener = getattr(import_module(module), function)
     return opener(root, recipe.views, student.pixels, student.model.patch_size, recipe.setting == "full")
-
-
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Write down whose folder this is: a checkpoint does not say on which examples it was trained."""
-    note = out / "recipe.txt"
-    if note.is_file() and note.read_text() != f"{recipe}\n":
-        raise ValueError(f"{note}: another recipe's folder; train {recipe.name} into an empty one")
-    out.mkdir(parents=True, exist_ok=True)
-    note.write_text(f"{recipe}\n")

@@ -10,7 +10,7 @@ import pytest
 
 from clipseg_ros import engines
 from clipseg_ros.__main__ import main
-from clipseg_ros.training import published, recipes, zegclip_recipes, zegclip_sources
+from clipseg_ros.training import ovseg_recipes, published, recipes, zegclip_recipes, zegclip_sources
 from clipseg_ros.training.zegclip_views import Views
 
 Capture = pytest.CaptureFixture[str]
@@ -19,11 +19,12 @@ Capture = pytest.CaptureFixture[str]
 def test_the_list_names_every_recipe(capsys: Capture) -> None:
     assert main(["train", "--list"]) == 0
     listed = capsys.readouterr().out
-    assert all(f"{name}  (" in listed for name in (*recipes.RECIPES, *published.RECIPES, *zegclip_recipes.RECIPES))
+    names = (*recipes.RECIPES, *published.RECIPES, *zegclip_recipes.RECIPES, *ovseg_recipes.RECIPES)
+    assert all(f"{name}  (" in listed for name in names)
 
 
 def test_no_name_stands_for_two_recipes() -> None:
-    lists = (recipes.RECIPES, published.RECIPES, zegclip_recipes.RECIPES)
+    lists = (recipes.RECIPES, published.RECIPES, zegclip_recipes.RECIPES, ovseg_recipes.RECIPES)
     assert len(set().union(*lists)) == sum(map(len, lists))
 
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,9 +38,6 @@ def test_missing_data_says_what_belongs_where(tmp_path: Path) -> None:
 
 
 def test_without_the_library_its_name_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name!r}")
-
-    monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(DatasetError, match="No module named 'nltk'.*pip install nltk"):
+    monkeypatch.setitem(sys.modules, "nltk", None)
+    with pytest.raises(DatasetError, match="need NLTK.*pip install nltk"):
         Nouns(tmp_path)
