@@ -87,31 +87,34 @@ class RegionMemory:
     """What was read off the regions of one camera's last frame, for engines that read regions one by one.
 
     A region that overlaps one of the frame before with an IoU of at least SAME_REGION keeps what was read off that,
-    until it is `every` frames old; 1 reads every region in every frame. Regions are told apart by their masks alone, so
-    that a cut may go unnoticed for as many frames. It starts anew with masks of another size. Raises ValueError for
-    another `every`.
+    until it is so many frames old as the engine allows. Regions are told apart by their masks alone, so that a cut may
+    go unnoticed for as many frames. It starts anew with masks of another size. Its frames come in their order, from one
+    thread at a time.
     """
 
-    def __init__(self, every: int) -> None:
-        if every < 1:
-            raise ValueError(f"reclassify_every {every}: expected 1 (every frame) or more")
-        self._every = every
+    def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forget all frames."""
         self._masks, self._vectors, self._ages = np.zeros((0, 0)), np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
 
-    def read(self, masks: np.ndarray, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """(M, E) float32 of masks (M, h, w) bool of the next frame; look: (n, E) of rows (n,), which are not known."""
+    def read(self, masks: np.ndarray, every: int, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """(M, E) float32 of masks (M, h, w) bool of the next frame.
+
+        every: frames after which a region is read again; 1 reads all of them in every frame. look: (n, E) of rows (n,),
+        which are not known. Raises ValueError for another `every`.
+        """
+        if every < 1:
+            raise ValueError(f"every {every}: expected 1 (every frame) or more")
         flat = masks.reshape(len(masks), masks.shape[1] * masks.shape[2]).astype(np.float32)
-        ages, past = np.full(len(masks), self._every), np.zeros(len(masks), np.int64)
+        ages, past = np.full(len(masks), every), np.zeros(len(masks), np.int64)
         if len(self._masks) and self._masks.shape[1] == flat.shape[1] and len(flat):
             common = flat @ self._masks.T
             ious = common / np.maximum(flat.sum(axis=1)[:, None] + self._masks.sum(axis=1) - common, 1.0)
             past = ious.argmax(axis=1)
-            ages = np.where(ious.max(axis=1) >= SAME_REGION, self._ages[past] + 1, self._every)
-        fresh = np.flatnonzero(ages >= self._every)
+            ages = np.where(ious.max(axis=1) >= SAME_REGION, self._ages[past] + 1, every)
+        fresh = np.flatnonzero(ages >= every)
         ages[fresh] = 0
         looked = look(fresh)
         known = len(fresh) < len(masks)

@@ -7,6 +7,7 @@ import pytest
 from clipseg_ros.masks import (
     PALETTE,
     LogitMaps,
+    best_labels,
     best_of,
     components,
     input_size,
@@ -105,6 +106,14 @@ def test_score_is_the_maximum_over_the_prompts(maps: LogitMaps) -> None:
 def test_masks_are_the_scores_at_or_above_each_threshold(maps: LogitMaps) -> None:
     expected = maps.scores() >= THRESHOLDS[:, None, None]
     assert (maps.masks(THRESHOLDS) == expected).all() and 0 < expected[1].sum() < expected[2].sum()
+
+
+def test_a_plane_of_nan_wins_nowhere_and_hides_nothing() -> None:
+    planes = np.full((3, 2, 2), 1.0, np.float32)
+    planes[0, 0, 0] = np.nan
+    planes[2] = 2.0
+    labels = best_labels(enumerate(planes), np.zeros(3, np.float32), (2, 2))
+    np.testing.assert_array_equal(labels, np.full((2, 2), 3))
 
 
 def test_labels_are_the_best_prompt_among_those_that_reach_their_threshold(maps: LogitMaps) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Protocol
 
@@ -23,6 +23,14 @@ ENGINES = {
 }
 
 
+class Memory(Protocol):
+    """What a caller holds of the last frames of one camera, for engines that read regions; see video.RegionMemory."""
+
+    def read(self, masks: np.ndarray, every: int, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """(M, E) float32 of masks (M, h, w) bool of the next frame; look: (n, E) of the rows (n,) that are not known,
+        or known for `every` frames."""
+
+
 class Engine(Protocol):
     """A model made usable: pictures and prompts in, segmentations out; the same call twice answers the same."""
 
@@ -33,8 +41,14 @@ class Engine(Protocol):
     def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Segmentation:
         """Search image (H, W, 3) uint8 RGB for the prompts. Raises ValueError, PromptError."""
 
-    def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
-        """The same prompts in several images of any sizes, in one pass of the network."""
+    def segment_batch(
+        self, images: Sequence[np.ndarray], prompts: Sequence[Prompt], memories: Sequence[Memory] = ()
+    ) -> list[Segmentation]:
+        """The same prompts in several images of any sizes, in one pass of the network.
+
+        memories: of the cameras whose next frames the images are, which spares some engines a part of the work; without
+        them every image is on its own.
+        """
 
     def check(self, prompts: Sequence[Prompt]) -> None:
         """Raise PromptError for a prompt that this engine cannot encode; remembers those it can."""

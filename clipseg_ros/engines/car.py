@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from clipseg_ros import crf
-from clipseg_ros.engines import car_finish, car_presets
+from clipseg_ros.engines import Memory, car_finish, car_presets
 from clipseg_ros.engines.car_steps import Judge, Judged, Outcome, Proposals, recur
 from clipseg_ros.engines.car_texts import QueryReader, QuerySet, TextVectors
 from clipseg_ros.engines.devices import find_device, find_dtype, release
@@ -98,8 +98,10 @@ class CarEngine:
         outcomes = self._outcomes(image, queries) if prompts else []
         return self._segmentation(image, tuple(prompts), queries, outcomes)
 
-    def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
-        """The same prompts in several images of any sizes, one after the other."""
+    def segment_batch(
+        self, images: Sequence[np.ndarray], prompts: Sequence[Prompt], memories: Sequence[Memory] = ()
+    ) -> list[Segmentation]:
+        """The same prompts in several images of any sizes, one after the other. Nothing is remembered."""
         return [self.segment(image, prompts) for image in images]
 
     def check(self, prompts: Sequence[Prompt]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clipseg_ros.engines import Memory
 from clipseg_ros.engines.devices import check_compiler, find_device, find_dtype, release
 from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.masks import LogitMaps, input_size, resize_image
@@ -85,8 +86,11 @@ class ClipSegEngine:
         return self.segment_batch([image], prompts)[0]
 
     @torch.inference_mode()
-    def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
-        """The same prompts in several images of any sizes; images that share an input size share a pass."""
+    def segment_batch(
+        self, images: Sequence[np.ndarray], prompts: Sequence[Prompt], memories: Sequence[Memory] = ()
+    ) -> list[Segmentation]:
+        """The same prompts in several images of any sizes; images that share an input size share a pass. Nothing is
+        remembered."""
         logits = self.logits(images, prompts)
         return [
             Segmentation(tuple(prompts), LogitMaps(one, image.shape[:2]), self.threshold)

@@ -6,14 +6,14 @@ One pass of the proposal network a frame, CLIP's vision tower for each cut-out t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from clipseg_ros.engines import Memory
 from clipseg_ros.engines.devices import find_device, find_dtype, release
 from clipseg_ros.engines.ovseg_proposals import (
     COARSE, NetworkCandidates, SegmentCandidates, emptiness, propose, pruned, segments,
@@ -62,13 +62,6 @@ class PlaneMaps(KeptMaps):
         ], bool)
 
 
-class Memory(Protocol):
-    """What a caller may hold of a camera's last frames; see video.RegionMemory."""
-
-    def read(self, masks: np.ndarray, look: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """(M, E) float32 of masks (M, h, w) bool of the next frame; look: (n, E) of the rows (n,) it does not know."""
-
-
 class OvsegEngine:
     """Scores are sums over proposals of how well each suits a query, cut at 1; queries compete with each other.
 
@@ -115,7 +108,8 @@ class OvsegEngine:
     ) -> Segmentation:
         """Search image (H, W, 3) uint8 RGB for the prompts, texts alone. Raises ValueError, PromptError.
 
-        memory: of the camera that the image is the next frame of; CLIP looks at no region that it knows.
+        memory: of the camera that the image is the next frame of; CLIP looks at no region that it knows, until option
+        `reclassify_every` has it look again.
         """
         check_image(image)
         texts = _queries(prompts)
@@ -124,9 +118,13 @@ class OvsegEngine:
         maps = PlaneMaps(planes, tuple(texts.index(prompt.text) for prompt in prompts), image.shape[:2])
         return Segmentation(tuple(prompts), maps, self.threshold)
 
-    def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
-        """The same prompts in several images of any sizes, one after the other."""
-        return [self.segment(image, prompts) for image in images]
+    def segment_batch(
+        self, images: Sequence[np.ndarray], prompts: Sequence[Prompt], memories: Sequence[Memory] = ()
+    ) -> list[Segmentation]:
+        """The same prompts in several images of any sizes, one after the other; memories: see `segment`."""
+        if not memories:
+            memories = [None] * len(images)
+        return [self.segment(image, prompts, memory) for image, memory in zip(images, memories, strict=True)]
 
     def check(self, prompts: Sequence[Prompt]) -> None:
         """Raise PromptError for a prompt that cannot be encoded; remembers the vectors of the others."""
@@ -191,7 +189,8 @@ class OvsegEngine:
         if memory is None:
             return self._look(picture, masks)
         coarse = masks[:, ::COARSE, ::COARSE].cpu().numpy()
-        found = memory.read(coarse, lambda rows: self._look(picture, masks[torch.from_numpy(rows)]).cpu().numpy())
+        every = self._settings.reclassify_every
+        found = memory.read(coarse, every, lambda rows: self._look(picture, masks[torch.from_numpy(rows)]).cpu().numpy())
         return torch.from_numpy(found).to(self.device)
 
     def _look(self, picture: np.ndarray, masks: torch.Tensor) -> torch.Tensor:

@@ -34,6 +34,7 @@ SPEEDS: dict[str, dict[str, object]] = {
     "fast": {},
     "reference": {
         "side": 640, "min_area": 0.0, "no_object": 1.0, "nms_iou": 1.0, "top_k": 0, "fusion_stride": 1,
+        "reclassify_every": 1,
     },
 }
 """What a speed sets; the options' defaults are the rest. The authors' smaller model has a side of 512."""
@@ -77,6 +78,10 @@ class OvsegSettings:
     nms_iou: float = option(0.8, "of two proposals of a larger IoU the worse is dropped; 1: none", (0.0, 1.0))
     top_k: int = option(20, "proposals that CLIP looks at, the best; 0: all", (0, 10_000))
     fusion_stride: int = option(4, "select all: pixels between the places where masks are summed, 1 or 4", STRIDES)
+    reclassify_every: int = option(
+        5, "frames of a camera after which CLIP looks again at a region that has stayed; 1: at all in every frame",
+        (1, 10_000),
+    )
 
     def __post_init__(self) -> None:
         for entry in fields(self):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from clipseg_ros.masks import best_labels
+
 
 @dataclass(frozen=True, eq=False)
 class KeptMaps:
@@ -41,13 +43,8 @@ class KeptMaps:
 
     def labels(self, thresholds: np.ndarray) -> np.ndarray:
         """(H, W) uint8: 1 + index of the best prompt reaching its threshold, else 0; ties to the earlier."""
-        labels, best = np.zeros(self.size, np.uint8), np.full(self.size, -np.inf, np.float32)
-        for index, (row, threshold) in enumerate(zip(self.rows, thresholds)):
-            plane = self._plane(row)
-            wins = (plane >= threshold) & (plane > best)
-            np.copyto(best, plane, where=wins)
-            np.copyto(labels, np.uint8(index + 1), where=wins)
-        return labels
+        planes = ((index, self._plane(row)) for index, row in enumerate(self.rows))
+        return best_labels(planes, np.asarray(thresholds, np.float32), self.size)
 
     def present(self, thresholds: np.ndarray) -> np.ndarray:
         """(N,) bool: not dropped."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from clipseg_ros.engines import Memory
 from clipseg_ros.engines.devices import find_device, find_dtype, release
 from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.engines.zegclip_maps import ProbabilityMaps, Windows
@@ -94,8 +95,11 @@ class ZegClipEngine:
         return self.segment_batch([image], prompts)[0]
 
     @torch.inference_mode()
-    def segment_batch(self, images: Sequence[np.ndarray], prompts: Sequence[Prompt]) -> list[Segmentation]:
-        """The same prompts in several images of any sizes; images that share an input size share a pass."""
+    def segment_batch(
+        self, images: Sequence[np.ndarray], prompts: Sequence[Prompt], memories: Sequence[Memory] = ()
+    ) -> list[Segmentation]:
+        """The same prompts in several images of any sizes; images that share an input size share a pass. Nothing is
+        remembered."""
         for image in images:
             check_image(image)
         vectors = self._class_vectors(prompts)

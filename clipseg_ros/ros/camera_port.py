@@ -15,7 +15,7 @@ from clipseg_ros.ros.image_input import ImageInput
 from clipseg_ros.ros.outputs import Outputs
 from clipseg_ros.ros.questions import Questions
 from clipseg_ros.ros.worker import Worker
-from clipseg_ros.video import Stream
+from clipseg_ros.video import RegionMemory, Stream
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CameraPort:
         self.name = name
         self.outputs = Outputs(node, f"~/{name}" if name else "~")
         self.diagnostics = Diagnostics()
-        self.stream = Stream()  # for the worker's thread alone
+        self.stream, self.regions = Stream(), RegionMemory()  # for the worker's thread alone
         self._node = node
         self._questions = questions
         self._prefix = f"{name}/" if name else ""
@@ -72,6 +72,7 @@ class CameraPort:
         """Listen to the camera and hand its messages to the worker."""
         self._worker = worker
         self.stream.reset()
+        self.regions.reset()
         self._needed = time.monotonic()
         self._take()
 

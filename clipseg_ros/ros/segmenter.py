@@ -70,7 +70,8 @@ class Segmenter:
 
     def _segment(self, read: Sequence[tuple[Arrival, Frame]], job: Job) -> list[Segmentation]:
         began = time.perf_counter()
-        results = self._engine.segment_batch([frame.image for _, frame in read], job.searched)
+        memories = [arrival.port.regions for arrival, _ in read]
+        results = self._engine.segment_batch([frame.image for _, frame in read], job.searched, memories)
         elapsed_ms = (time.perf_counter() - began) * 1e3
         for arrival, _ in read:
             arrival.port.diagnostics.engine_ms.append(elapsed_ms)

@@ -16,6 +16,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from clipseg_ros import engines
 from clipseg_ros.engines import Engine
 from clipseg_ros.segmentation import Prompt, PromptError
+from clipseg_ros.video import RegionMemory
 
 OPTIONS = {"side": 96}
 # Queries of random weights are all kept, and asked without a sentence that would count among their tokens.
@@ -110,6 +111,13 @@ def test_a_batch_of_any_sizes_equals_its_images_one_by_one(engine: Engine) -> No
     for picture, found in zip(pictures, engine.segment_batch(pictures, PROMPTS), strict=True):
         np.testing.assert_allclose(found.scores, engine.segment(picture, PROMPTS).scores, atol=1e-5)
     assert engine.segment_batch([], PROMPTS) == []
+
+
+def test_memories_of_cameras_change_no_first_frame(engine: Engine) -> None:
+    pictures = [image(60, 80), image(60, 80, 1)]
+    found = engine.segment_batch(pictures, PROMPTS, [RegionMemory(), RegionMemory()])
+    for one, alone in zip(found, engine.segment_batch(pictures, PROMPTS), strict=True):
+        np.testing.assert_array_equal(one.scores, alone.scores)
 
 
 def test_colours_matter(engine: Engine) -> None:

@@ -205,10 +205,23 @@ def test_a_closed_engine_holds_no_weights(weights: Path) -> None:
 
 
 def test_clip_looks_at_no_region_that_a_memory_knows(weights: Path) -> None:
-    engine, memory = create(weights, select="all"), RegionMemory(every=2)
+    engine, memory = create(weights, select="all", reclassify_every=2), RegionMemory()
     with looks(engine) as seen:
         first, again, third = (engine.segment(PICTURE, [CUP, DOG], memory).scores for _ in range(3))
     assert len(seen) == 2 and seen[0] == seen[1] > 1
     for scores in (again, third, engine.segment(PICTURE, [CUP, DOG]).scores):
         np.testing.assert_allclose(scores, first, atol=1e-5)
     assert np.abs(engine.segment(PICTURE, [JAR, DOG], memory).scores[0] - first[0]).max() > 1e-3
+
+
+def test_each_camera_of_a_batch_has_a_memory_of_its_own(weights: Path) -> None:
+    engine, memories = create(weights, select="all"), [RegionMemory(), RegionMemory()]
+    pictures = [PICTURE, PICTURE[::-1]]
+    first = engine.segment_batch(pictures, [CUP, DOG], memories)
+    with looks(engine) as seen:
+        again = engine.segment_batch(pictures, [CUP, DOG], memories)
+        assert not seen
+        engine.segment_batch(pictures, [CUP, DOG], memories[::-1])
+        assert seen
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)

@@ -230,5 +230,5 @@ def test_less_than_no_thread_and_no_part_at_all_are_refused(capsys: pytest.Captu
     assert main(["bench", "--threads", "-1"]) == 1
     assert "--threads -1: expected 0 or more" in capsys.readouterr().err
     assert main(["bench", "--only"]) == 1
-    parts = "clipseg, car, zegclip, growth, node, --roofline or --docs"
+    parts = "clipseg, car, zegclip, ovseg, growth, node, --roofline or --docs"
     assert f"--only without a part: expected some of {parts}" in capsys.readouterr().err

@@ -11,10 +11,12 @@ import pytest
 
 from clipseg_ros.__main__ import main
 from clipseg_ros.tools.bench import docs
-from clipseg_ros.tools.bench.docs_tables import PEAK, TABLES, Report
+from clipseg_ros.tools.bench.docs_report import PEAK, Report
+from clipseg_ros.tools.bench.docs_tables import TABLES
 
-PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-PARTS = sorted({part for part, _ in TABLES.values()} - {"settings"})
+ROOT = Path(__file__).parents[2]
+PAGE, README = ROOT / "docs" / "performance.md", ROOT / "README.md"
+PARTS = sorted({part for parts, _ in TABLES.values() for part in parts} - {"settings"})
 
 
 def row(part: str, case: str, way: str, value: float | None, **more: object) -> dict[str, object]:
@@ -35,13 +37,21 @@ def labels(text: str) -> list[list[str]]:
     return found
 
 
-def test_the_page_has_every_table_and_all_its_lines() -> None:
-    text = PAGE.read_text()
+def test_the_pages_have_every_table_and_all_their_lines() -> None:
+    text = README.read_text() + PAGE.read_text()
     empty = [row(part, "", "", None) for part in PARTS]
     fresh = docs.filled(docs.filled(text, report(*empty)), report(*empty, device="cuda"))
     assert labels(fresh) == labels(text)
     assert {name[3:] for name, *_ in labels(text)} == set(TABLES)
+    assert [name for name, *_ in labels(README.read_text())] == ["cpushort"]
     assert len(labels(text)) == text.count("<!-- end -->")
+
+
+def test_what_both_pages_tell_is_the_same() -> None:
+    short, page = (dict(_blocks(path.read_text())) for path in (README, PAGE))
+    cells = re.findall(r"(?:\d[\d.]* \(\d+\)|\d[\d.]*x)", short["cpu: short"])
+    everything = " ".join(block for name, block in page.items() if name.startswith("cpu"))
+    assert not [cell for cell in cells if cell not in everything]
 
 
 def test_a_report_fills_what_it_has_on_its_device_and_leaves_the_rest() -> None:
@@ -55,7 +65,7 @@ def test_a_report_fills_what_it_has_on_its_device_and_leaves_the_rest() -> None:
     assert "| 640x480, N = 20 | unmeasured | unmeasured | unmeasured | >= 18 |" in filled
     assert "| threads | 2 |" in filled
     changed = {old[0] for old, new in zip(_blocks(text), _blocks(filled), strict=True) if old[1] != new[1]}
-    assert changed <= {f"cpu: {name}" for name, (part, _) in TABLES.items() if part in ("clipseg", "settings")}
+    assert changed <= {f"cpu: {name}" for name, (parts, _) in TABLES.items() if set(parts) <= {"clipseg", "settings"}}
     assert docs.filled(filled, known) == filled
 
 

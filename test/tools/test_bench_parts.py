@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from clipseg_ros import engines
 from clipseg_ros.__main__ import main
 from clipseg_ros.engines import car_presets
-from clipseg_ros.tools.bench import car, goals, growth, setting
+from clipseg_ros.segmentation import Prompt
+from clipseg_ros.tools.bench import car, goals, growth, networks, ovseg, setting
 from clipseg_ros.tools.bench.reference_flow import ReferenceFlow
 from clipseg_ros.tools.bench.rows import Row
+from clipseg_ros.video import RegionMemory
 
 pytestmark = pytest.mark.timeout(900)  # processes that import torch, also on a busy machine
 
@@ -47,7 +50,7 @@ def test_the_reference_s_flow_ends_as_the_authors_run() -> None:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """Rows of the parts without ROS."""
     out = tmp_path_factory.mktemp("bench") / "bench.json"
-    parts = ["clipseg", "car", "zegclip", "growth"]
+    parts = ["clipseg", "car", "zegclip", "ovseg", "growth"]
     words = ["--quick", "--only", *parts, "--roofline", "--device", "cpu", "--out", str(out)]
     assert main(["bench", *words]) == 0
     assert (out.parent / "growth.png").is_file()
@@ -152,6 +155,33 @@ def test_engine_zegclip_is_measured_beside_engine_clipseg_at_both_sides(quick: l
         assert theirs["way"] == "engine clipseg" and theirs["ratio"] is None
         assert [row["way"] for row in ours] == ["engine zegclip, side 64"]
         assert all(row["ratio"] == pytest.approx(theirs["value"] / row["value"]) for row in ours)
+    (few,), (many,) = (of(quick, part="zegclip", case=f"tiny, 64x48, N = {n}", way="engine clipseg") for n in (1, 2))
+    more = of(quick, part="zegclip", case="tiny, 64x48", way="engine clipseg: 2 classes over 1")
+    assert [row["value"] for row in more] == [pytest.approx(100.0 * (many["value"] / few["value"] - 1.0))]
+
+
+def test_engine_ovseg_is_measured_at_both_speeds_in_a_video_and_beside_one_stage(quick: list[dict]) -> None:
+    for count in (1, 2):
+        reference, *others = of(quick, part="ovseg", case=f"tiny, 64x48, N = {count}")
+        assert reference["way"] == "engine ovseg, reference" and reference["ratio"] is None
+        ways = ["engine ovseg, fast", "engine ovseg, fast, regions known", "engine zegclip"]
+        assert [row["way"] for row in others] == ways
+        assert all(row["ratio"] == pytest.approx(reference["value"] / row["value"]) for row in others)
+
+
+@pytest.mark.parametrize(("options", "again", "reads"), [({}, False, 12), ({}, True, 0), ({"top_k": 5}, False, 5)])
+def test_cut_outs_that_are_read(tmp_path: Path, options: dict, again: bool, reads: int) -> None:
+    weights = networks.write_ovseg("tiny", tmp_path / "ovseg")
+    engine = engines.create("ovseg", str(weights), "cpu", **ovseg.EVERY_LOOK, **options)
+    prompts, memories, looks = [Prompt("cup"), Prompt("car")], [RegionMemory()], []
+    patches = engine._network.clip.vision_model.embeddings.patch_embedding
+    patches.register_forward_pre_hook(lambda _, given: looks.append(len(given[0])))
+    image = setting.frame((48, 64))
+    engine.segment_batch([image], prompts, memories)
+    if again:
+        looks.clear()
+        engine.segment_batch([image], prompts, memories)
+    assert sum(looks) == reads
 
 
 def test_no_goal_is_judged_by_a_tiny_version(quick: list[dict]) -> None:

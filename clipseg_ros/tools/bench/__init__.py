@@ -4,6 +4,7 @@
     clipseg   engine clipseg beside transformers: times, stages, agreement of masks, memory
     car       engine car beside CLIP as RNN in the order of its authors' code
     zegclip   engine zegclip beside engine clipseg, up to the 171 classes of COCO-Stuff
+    ovseg     engine ovseg at both speeds and in a video, beside engine zegclip
     growth    what more prompts, pixels, cameras, steps and frames cost; also drawn
     node      what ROS adds, age of the images, cost of an idle node; needs ROS 2
     roofline  with --roofline: operations and bytes over what the device can do
@@ -21,7 +22,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +34,7 @@ from clipseg_ros.tools.demo_processes import ProcessFailed
 if TYPE_CHECKING:
     from clipseg_ros.tools.bench.setting import Setting
 
-PARTS = ("clipseg", "car", "zegclip", "growth", "node")
+PARTS = ("clipseg", "car", "zegclip", "ovseg", "growth", "node")
 CLASSIFIERS = ("ViT-B/16", "ViT-L/14")
 
 
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the CLIP that judges in part car; ViT-L/14, the paper's, takes five times as long (default: %(default)s)")
     add("--quick", action="store_true", help="a tiny version of everything, whose numbers mean nothing")
     add("--out", type=Path, default=Path("build/bench.json"), help="file to write (default: %(default)s)")
-    add("--docs", type=Path, metavar="FILE",
-        help="docs/performance.md, to fill its tables; with --only and no part: from the file of --out as it is")
+    add("--docs", type=Path, nargs="+", default=(), metavar="FILE",
+        help="docs/performance.md, README.md: fill their tables; with --only and no part: from the file of --out as it is")
     add("--plots", type=Path, metavar="FOLDER", help="for growth.png of part growth (default: that of --out)")
 
 
@@ -87,10 +88,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failure else 0
 
 
-def _fill(docs_file: Path, report_file: Path) -> None:
+def _fill(pages: Sequence[Path], report_file: Path) -> None:
     from clipseg_ros.tools.bench import docs
 
-    docs.write(docs_file, report_file)
+    for page in pages:
+        docs.write(page, report_file)
 
 
 def _draw(rows: list[Row], folder: Path) -> None:

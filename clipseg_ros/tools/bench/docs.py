@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/performance.md filled from a report, so that no number is copied by hand.
+"""docs/performance.md and the README's table filled from a report, so that no number is copied by hand.
 
 A table stands between `<!-- cpu: NAME -->`, or gpu, and `<!-- end -->`. A report fills those of its device and of the
 parts that it has.
@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipseg_ros.tools.bench.docs_tables import TABLES, Report
+from clipseg_ros.tools.bench.docs_report import Report
+from clipseg_ros.tools.bench.docs_tables import TABLES
 
 BLOCK = re.compile(r"<!-- (cpu|gpu): (\w+) -->\n\n.*?<!-- end -->", re.DOTALL)
 
@@ -33,8 +34,8 @@ def filled(text: str, report: Report) -> str:
         kind, name = match.groups()
         if name not in TABLES:
             raise ValueError(f"table {name!r}: expected one of {', '.join(TABLES)}")
-        part, make = TABLES[name]
-        known = kind == report.kind and part in parts
+        needed, make = TABLES[name]
+        known = kind == report.kind and parts.issuperset(needed)
         return f"<!-- {kind}: {name} -->\n\n{_markdown(make(report))}\n\n<!-- end -->" if known else match[0]
 
     return BLOCK.sub(fresh, text)

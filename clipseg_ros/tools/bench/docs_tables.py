@@ -1,52 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tables of docs/performance.md show of a report: rows of cells, the header first.
-
-Cells hold the median, and in brackets of how many runs; what a report lacks is `unmeasured`.
-"""
+"""What the tables of docs/performance.md and the README show of a report: rows of cells, the header first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import Any
 
-from clipseg_ros.tools.bench import goals, stages
+from clipseg_ros.tools.bench import goals, ovseg, stages
 from clipseg_ros.tools.bench.car_stages import STAGES as CAR_STAGES
+from clipseg_ros.tools.bench.docs_report import PEAK, UNMEASURED, Report
 from clipseg_ros.tools.bench.rows import number
 
-UNMEASURED = "unmeasured"
-PEAK = "peak resident"  # what a row of memory says; its case and way are those of a row of times
 SIZES, COUNTS, FULL = {"640x480": goals.VGA, "1280x720": goals.HD}, (1, 5, 20), goals.FULL_SIZE
 CARS = {"cpu": "ViT-B/16 + ViT-B/16", "gpu": "ViT-B/16 + ViT-L/14"}
 Table = list[list[str]]  # the header first
-
-
-class Report:
-    """A benchmark's JSON, looked into by part, case and way."""
-
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self.settings: dict[str, object] = content["settings"]
-        self.rows: list[dict[str, Any]] = content["rows"]
-        self.kind = "gpu" if str(self.settings.get("device", "cpu")).startswith("cuda") else "cpu"
-        told = (row for row in self.rows if row["note"] != PEAK)
-        self._found = {(row["part"], row["case"], row["way"].strip()): row for row in told}
-
-    def value(self, part: str, case: str, way: str) -> str:
-        """The median with its number of runs, or the number."""
-        row = self._found.get((part, case, way), {})
-        if row.get("value") is None:
-            return UNMEASURED
-        return number(row["value"]) + (f" ({row['count']})" if row["count"] else "")
-
-    def of(self, field: str, part: str, case: str, way: str, end: str = "") -> str:
-        """Another number of a row."""
-        found = self._found.get((part, case, way), {}).get(field)
-        return UNMEASURED if found is None else number(found) + end
-
-    def ratio(self, part: str, case: str, way: str) -> str:
-        """How many times as long the baseline takes."""
-        return self.of("ratio", part, case, way, "x")
 
 
 def _machine(report: Report) -> Table:
@@ -134,6 +102,19 @@ def _zegclip(report: Report) -> Table:
     for count in (5, 20, 171):
         case = f"{FULL}, 640x480, N = {count}"
         table.append([f"N = {count}", *(report.value("zegclip", case, way) for way in ways)])
+    more = (report.of("value", "zegclip", f"{FULL}, 640x480", f"{way}: 171 classes over 5", " %") for way in ways)
+    goal = goals.of_many_classes(FULL, ways[-1])
+    return [[*table[0], "goal"], *([*line, ""] for line in table[1:]), ["171 over 5", *more, str(goal)]]
+
+
+def _ovseg(report: Report) -> Table:
+    network = ovseg.NETWORKS[report.kind]
+    ways = (ovseg.REFERENCE, ovseg.FAST, ovseg.KNOWN, "engine zegclip")
+    table = [[f"{network}, 640x480 (ms)", *ways]]
+    for count in ovseg.COUNTS:
+        case = f"{network}, 640x480, N = {count}"
+        table.append([f"N = {count}", *(report.value("ovseg", case, way) for way in ways)])
+        table.append([f"N = {count}, ratio", "", *(report.ratio("ovseg", case, way) for way in ways[1:])])
     return table
 
 
@@ -176,6 +157,31 @@ def _roofline(report: Report) -> Table:
     return table
 
 
+def _short(report: Report) -> Table:
+    """For the README."""
+    table = [["640x480 (ms)", "measured", "beside"]]
+    for network, count in ((FULL, 1), (FULL, 5), (FULL, 20), ("demo", 5)):
+        case = f"{network}, 640x480, N = {count}"
+        ratio = report.ratio("clipseg", case, "fp32")
+        prompts = "1 prompt" if count == 1 else f"{count} prompts"
+        table.append([f"CLIPSeg, {network}, {prompts}", report.value("clipseg", case, "fp32"),
+                      f"transformers takes {ratio}"])
+    car, network = f"{CARS[report.kind]}, 640x480, N = 5", ovseg.NETWORKS[report.kind]
+    case, two_stages = f"{FULL}, 640x480, N = 171", f"{network}, 640x480, N = 171"
+    ours = "engine, preset voc, CRF"
+    return [
+        *table,
+        [f"CLIP as RNN, {CARS[report.kind]}, 5 queries, CRF", report.value("car", car, ours),
+         f"the authors' order takes {report.ratio('car', car, ours)}"],
+        ["CLIP as RNN, demo, 320x240, 5 queries", report.value("car", "demo, 320x240, N = 5", "engine, preset demo"), ""],
+        ["ZegCLIP, 171 classes", report.value("zegclip", case, "engine zegclip, side 512"), ""],
+        [f"OVSeg, {network}, 171 classes", report.value("ovseg", two_stages, ovseg.FAST),
+         f"the authors' order takes {report.ratio('ovseg', two_stages, ovseg.FAST)}"],
+        ["ROS around the engine, stamp to mask at another process", report.value("node", "demo, 640x480", "ROS share"),
+         ""],
+    ]
+
+
 def _goals(report: Report) -> Table:
     """What is asked of one H200."""
     car, case, demo = (f"{network}, 640x480, N = 5" for network in (CARS["gpu"], FULL, "demo"))
@@ -191,21 +197,23 @@ def _goals(report: Report) -> Table:
     ]
 
 
-TABLES: dict[str, tuple[str, Callable[[Report], Table]]] = {
-    "machine": ("settings", _machine),
-    "clipseg": ("clipseg", _clipseg),
-    "demo": ("clipseg", partial(_clipseg, network="demo")),
-    "variants": ("clipseg", _variants),
-    "stages": ("clipseg", _stages),
-    "memory": ("clipseg", _memory),
-    "car": ("car", _car),
-    "car_stages": ("car", _car_stages),
-    "zegclip": ("zegclip", _zegclip),
-    "frames": ("growth", _frames),
-    "node": ("node", _node),
-    "idle": ("node", _idle),
-    "ceilings": ("roofline", _ceilings),
-    "roofline": ("roofline", _roofline),
-    "goals": ("clipseg", _goals),
+TABLES: dict[str, tuple[tuple[str, ...], Callable[[Report], Table]]] = {
+    "machine": (("settings",), _machine),
+    "clipseg": (("clipseg",), _clipseg),
+    "demo": (("clipseg",), partial(_clipseg, network="demo")),
+    "variants": (("clipseg",), _variants),
+    "stages": (("clipseg",), _stages),
+    "memory": (("clipseg",), _memory),
+    "car": (("car",), _car),
+    "car_stages": (("car",), _car_stages),
+    "zegclip": (("zegclip",), _zegclip),
+    "ovseg": (("ovseg",), _ovseg),
+    "frames": (("growth",), _frames),
+    "node": (("node",), _node),
+    "idle": (("node",), _idle),
+    "ceilings": (("roofline",), _ceilings),
+    "roofline": (("roofline",), _roofline),
+    "short": (("clipseg", "car", "zegclip", "ovseg", "node"), _short),
+    "goals": (("clipseg",), _goals),
 }
-"""By name: the part of the benchmark that a table needs, and what makes it."""
+"""By name: the parts of the benchmark that a table needs, and what makes it."""

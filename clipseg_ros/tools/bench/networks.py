@@ -2,7 +2,7 @@
 """Networks of published sizes with random weights, written as weights folders without any network.
 
 Sizes are those of the published configurations: CLIPSeg of CIDAS/clipseg-rd64-refined, CLIP of
-openai/clip-vit-base-patch16 and openai/clip-vit-large-patch14, ZegCLIP of its authors' files. Random weights take as
+openai/clip-vit-base-patch16 and openai/clip-vit-large-patch14, ZegCLIP and OVSeg of their authors' files. Random weights take as
 long as trained ones; what they mark means nothing. The tokenizer knows the benchmark's own words, each one token, as
 the real one knows most of them.
 """
@@ -17,8 +17,10 @@ import torch
 from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, CLIPSegForImageSegmentation, PreTrainedModel
 
 from clipseg_ros.datasets.class_names import COCO_STUFF171
-from clipseg_ros.engines import car_words
-from clipseg_ros.models import zegclip
+from clipseg_ros.engines import car_words, ovseg_settings
+from clipseg_ros.models import ovseg, zegclip
+from clipseg_ros.models.maskformer import ProposalShape
+from clipseg_ros.models.ovseg import OVSegShape
 from clipseg_ros.models.zegclip import Shape
 from clipseg_ros.tools.bench import goals, setting
 from clipseg_ros.training import tokenizer as tokenizers
@@ -56,6 +58,15 @@ ZEGCLIPS: dict[str, tuple[str, Shape]] = {
     "tiny": ("tiny", Shape(prompts=2, prompt_layers=(0, 2), layers=2, heads=2, hidden=16, side=64)),
 }
 """By name: a CLIP of CLIPS and what stands on it; the numbers are the published ones for Pascal VOC."""
+OVSEGS: dict[str, tuple[str, OVSegShape]] = {
+    "R101c + ViT-B/16": ("ViT-B/16", OVSegShape(ProposalShape(backbone="resnet_c", depths=(3, 4, 23, 3)))),
+    "Swin-B + ViT-L/14": ("ViT-L/14", OVSegShape(ProposalShape())),
+    "tiny": ("tiny", OVSegShape(ProposalShape(
+        width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=4, features=32, decoder_width=32, decoder_layers=2,
+        decoder_heads=4, decoder_hidden=48, queries=12, vector_hidden=24,
+    ), prompt_depth=1)),
+}
+"""The same for OVSeg; both pairs are published."""
 CLIPS: dict[str, Numbers] = {
     "ViT-B/16": {"text": TEXT_B, "vision": VISION_B, "projection_dim": 512},
     "ViT-L/14": {"text": TEXT_L, "vision": VISION_L, "projection_dim": 768},
@@ -84,6 +95,14 @@ def write_zegclip(name: str, folder: Path) -> Path:
     config = clip_config(clip, _write_tokenizer(clip, folder))
     side = {"height": shape.side, "width": shape.side}
     return _write(lambda made: zegclip.on_clip(CLIPModel(made), shape), config, side, folder)
+
+
+def write_ovseg(name: str, folder: Path) -> Path:
+    """An OVSeg of OVSEGS in `folder`, which is made and returned."""
+    clip, shape = OVSEGS[name]
+    config = clip_config(clip, _write_tokenizer(clip, folder))
+    size = {"shortest_edge": config.vision_config.image_size}
+    return _write(lambda made: ovseg.on_clip(CLIPModel(made), shape), config, size, folder)
 
 
 def clipseg_config(name: str, words: Numbers) -> CLIPSegConfig:
@@ -128,4 +147,5 @@ def _write_tokenizer(name: str, folder: Path) -> Numbers:
 
 
 def _texts() -> Sequence[str]:
-    return [*setting.prompts(80), *COCO_STUFF171, *car_words.TEMPLATES_15, *car_words.CLIP_ES]
+    return [*setting.prompts(80), *COCO_STUFF171, *car_words.TEMPLATES_15, *car_words.CLIP_ES,
+            *ovseg_settings.TEMPLATES["vild"], "others"]

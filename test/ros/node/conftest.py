@@ -35,6 +35,7 @@ class BrightEngine:
 
     def __init__(self, weights: str, device: str, precision: str) -> None:
         self.batches: list[list[tuple[int, int]]] = []  # sizes of the images of each call
+        self.memories: list[list[object]] = []
         self.gate, self.error, self.closed = Event(), None, False
         self.gate.set()
         if weights == "cold":
@@ -46,8 +47,9 @@ class BrightEngine:
     def unknown_words(self, text: str) -> tuple[str, ...]:
         return ()
 
-    def segment_batch(self, images, prompts) -> list[Segmentation]:
+    def segment_batch(self, images, prompts, memories=()) -> list[Segmentation]:
         self.batches.append([image.shape[:2] for image in images])
+        self.memories.append(list(memories))
         assert self.gate.wait(TIMEOUT)
         if self.error is not None:
             raise self.error

@@ -50,6 +50,8 @@ def test_frames_that_wait_together_are_one_batch_and_the_newest_of_each_wins(ent
     inside.engine.gate.set()
     inside.until(lambda: len(front) == 2 and wrist, "the masks")
     assert inside.engine.batches[warm:] == [[(4, 6)], [(4, 6), (8, 8)]]
+    (before,), (front_memory, wrist_memory) = inside.engine.memories[warm:]
+    assert before is front_memory is not wrist_memory
     assert (stamps(front), stamps(wrist)) == ([1, 4], [5])
     assert counters[0].replaced == 2
 
