@@ -134,7 +134,7 @@ class CarEngine:
         patch = self._clip.patch_size
         height, width = grid_of(image.shape[:2], patch, self._settings.max_tokens)
         small = Image.fromarray(image).resize((width * patch, height * patch), Image.Resampling.BICUBIC)
-        return self._format.normalise(np.asarray(small)).to(self.device)
+        return self._format.normalise(np.asarray(small), self.device)
 
     def _segmentation(
         self, image: np.ndarray, prompts: tuple[Prompt, ...], queries: QuerySet, outcomes: Sequence[Outcome]

@@ -195,7 +195,7 @@ class OvsegEngine:
 
     def _look(self, picture: np.ndarray, masks: torch.Tensor) -> torch.Tensor:
         """What _features gives, by CLIP."""
-        pixels = self._format.normalise(picture)[0].to(self.device)
+        pixels = self._format.normalise(picture, self.device)[0]
         parts = masks.split(REGIONS_AT_ONCE) if len(masks) else ()
         found = [self._clip.embed_regions(*cut_outs(pixels, part, self._clip.side)) for part in parts]
         size = self._network.config.projection_dim

@@ -11,10 +11,11 @@ import torch
 from torch.nn import functional as F
 
 from clipseg_ros.engines import Memory
+from clipseg_ros.engines.device_maps import logit_maps
 from clipseg_ros.engines.devices import find_device, find_dtype, release
 from clipseg_ros.engines.vectors import VectorCache
 from clipseg_ros.engines.zegclip_maps import ProbabilityMaps, Windows
-from clipseg_ros.masks import LogitMaps, input_size, resize_image
+from clipseg_ros.masks import input_size, resize_image
 from clipseg_ros.models import hub, zegclip
 from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.weights import TextFormat
@@ -131,12 +132,12 @@ class ZegClipEngine:
         """Normalised pixels (K, 3, h, w) of the windows over an image; None where one window is all of it."""
         if self._mode == "whole":
             size = input_size(image.shape[:2], self._side, self._model.patch_size, keep_aspect=True)
-            return self._format.normalise(resize_image(image, size)), None
+            return self._format.normalise(resize_image(image, size), self.device), None
         scale = self._side / min(image.shape[:2])
         height, width = (int(length * scale + 0.5) for length in image.shape[:2])
         windows = Windows.over((height, width), self._side)
         canvas = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        return windows.cut(self._format.normalise(canvas)), windows
+        return windows.cut(self._format.normalise(canvas, self.device)), windows
 
     def _logits(self, pixels: Sequence[torch.Tensor], vectors: torch.Tensor) -> list[torch.Tensor]:
         """(K, N, h, w) float32 on the device, of the windows (K, 3, ., .) of each image for classes (N, E)."""
@@ -148,7 +149,7 @@ class ZegClipEngine:
             together = torch.cat([pixels[index] for index in chosen])
             parts = together.split(WINDOWS_AT_ONCE)
             planes = torch.cat([
-                self._model.decode(self._model.encode_image(part.to(self.device)), vectors) for part in parts
+                self._model.decode(self._model.encode_image(part), vectors) for part in parts
             ])
             for index, own in zip(chosen, planes.split([len(pixels[index]) for index in chosen])):
                 logits[index] = own
@@ -158,7 +159,7 @@ class ZegClipEngine:
         self, logits: torch.Tensor, penalties: list[float], windows: Windows | None, size: tuple[int, int]
     ) -> ScoreMaps:
         if windows is None and not any(penalties):  # compared as logits, which costs less and can be smoothed in time
-            return LogitMaps(logits[0].cpu().numpy(), size)
+            return logit_maps(logits[0], size)
         return ProbabilityMaps(logits, torch.tensor(penalties, device=self.device), size, windows)
 
     def _penalty_of(self, prompt: Prompt) -> float:

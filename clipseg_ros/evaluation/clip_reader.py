@@ -58,7 +58,7 @@ class ClipReader:
 
     def _vectors(self, support: Support) -> dict[str, torch.Tensor]:
         """(1, E) by the row's name."""
-        plain = self._format.normalise(resize_image(support.image, (self._side, self._side))).to(self._device)
+        plain = self._format.normalise(resize_image(support.image, (self._side, self._side)), self._device)
         patches = covered_patches(support.mask, self._grid)
         vectors = {"plain": self._model.embed_image(plain)}
         vectors |= {name: embed_masked_image(self._model, plain, patches, m) for name, m in self._maskings().items()}

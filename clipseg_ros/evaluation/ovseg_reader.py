@@ -58,7 +58,7 @@ class RegionReader:
         """(M, N) float32 of the cut-outs of masks (M, H, W) bool, each with a pixel, and of N words."""
         found = self._vectors(words, self._encode)
         vectors = torch.stack([found[word] for word in words])
-        pixels, every = self._form.normalise(image)[0].to(self.device), torch.from_numpy(masks).to(self.device)
+        pixels, every = self._form.normalise(image, self.device)[0], torch.from_numpy(masks).to(self.device)
         rows = [
             self._clip.embed_regions(*cut_outs(pixels, some, self._clip.side)) @ vectors.T
             for some in every.split(CHUNK)

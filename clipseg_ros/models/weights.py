@@ -47,10 +47,16 @@ class InputFormat:
     mean: np.ndarray = field(repr=False)
     std: np.ndarray = field(repr=False)
 
-    def normalise(self, image: np.ndarray) -> torch.Tensor:
-        """(1, 3, h, w) float32 of image (h, w, 3) uint8 RGB."""
-        pixels = (image.astype(np.float32) / np.float32(255.0) - self.mean) / self.std
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    def normalise(self, image: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
+        """(1, 3, h, w) float32 of image (h, w, 3) uint8 RGB, whose bytes travel to the device as they are."""
+        whole = np.require(image, requirements=("C", "W"))  # torch warns of arrays that it might not write to
+        return self.normalise_there(torch.from_numpy(whole).to(device))
+
+    def normalise_there(self, image: torch.Tensor) -> torch.Tensor:
+        """The same of a tensor (h, w, 3) uint8, on its device."""
+        planes = image.permute(2, 0, 1).contiguous().to(torch.float32)
+        mean, std = (torch.from_numpy(values).to(image.device)[:, None, None] for values in (self.mean, self.std))
+        return planes.div_(255.0).sub_(mean).div_(std)[None]
 
 
 def read_input_format(folder: Path) -> InputFormat:

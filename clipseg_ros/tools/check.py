@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     network = weights.load_clipseg(folder, torch.float32).to(device)
     form = weights.read_input_format(folder)
     tokenize = weights.read_text_format(folder, network.config.text_config.max_position_embeddings)
-    pixels = form.normalise(resize_image(image, (form.side, form.side))).to(device)
+    pixels = form.normalise(resize_image(image, (form.side, form.side)), device)
     print(f"weights  {folder}")
     print(f"picture  {args.image or DRAWN}, squashed to {form.side} x {form.side}; fp32 on {device}")
     agrees = True

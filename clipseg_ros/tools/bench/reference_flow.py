@@ -105,7 +105,7 @@ class ReferenceFlow:
         patch = self._proposer.clip.patch_size
         height, width = grid_of(image.shape[:2], patch, self._settings.max_tokens)
         small = Image.fromarray(image).resize((width * patch, height * patch), Image.Resampling.BICUBIC)
-        return self._proposer.form.normalise(np.asarray(small)).to(self._device)
+        return self._proposer.form.normalise(np.asarray(small), self._device)
 
     def _proposal(self, look: Look, vectors: torch.Tensor, index: int) -> torch.Tensor:
         """(h, w): the CAM of one text, spread along an affinity that is made and squared for it alone."""

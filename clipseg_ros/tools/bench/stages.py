@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clipseg_ros.masks import LogitMaps, input_size, resize_image
+from clipseg_ros.engines.device_maps import logit_maps
+from clipseg_ros.masks import input_size, resize_image
 from clipseg_ros.models import weights
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.tools.bench.timing import Clock
@@ -41,23 +42,27 @@ class Steps:
 
     @torch.inference_mode()
     def times(self, image: np.ndarray, vectors: torch.Tensor) -> dict[str, float]:
-        """Milliseconds of each of STAGES for image (H, W, 3) uint8 RGB. Copies: to the device and back."""
+        """Milliseconds of each of STAGES for image (H, W, 3) uint8 RGB. Copies: to the device; masks come back as the last
+        part of post-processing."""
         clock = Clock(self._wait)
-        pixels = self.pixels(image)
+        small = self._resized(image)
         clock.lap("pre-processing")
-        pixels = pixels.to(self._device)
+        there = torch.from_numpy(small).to(self._device)
         clock.lap("copies")
+        pixels = self._form.normalise_there(there)
+        clock.lap("pre-processing")
         readouts = self.model.encode_image(pixels)
         clock.lap("encoder")
         planes = self.model.decode(readouts, vectors)
         clock.lap("decoder")
-        logits = planes[0].float().cpu().numpy()
-        clock.lap("copies")
-        LogitMaps(logits, image.shape[:2]).masks(np.full(len(vectors), self._threshold, np.float32))
+        logit_maps(planes[0], image.shape[:2]).masks(np.full(len(vectors), self._threshold, np.float32))
         clock.lap("post-processing")
         return clock.laps
 
     def pixels(self, image: np.ndarray) -> torch.Tensor:
-        """(1, 3, h, w) float32 on the host: what the network is given of an image."""
+        """(1, 3, h, w) float32 on the device: what the network is given of an image."""
+        return self._form.normalise(self._resized(image), self._device)
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
         size = input_size(image.shape[:2], self._form.side, self.model.patch_size, self._notes.keep_aspect)
-        return self._form.normalise(resize_image(image, size))
+        return resize_image(image, size)
