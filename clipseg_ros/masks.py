@@ -73,8 +73,9 @@ class LogitMaps:
     def labels(self, thresholds: np.ndarray) -> np.ndarray:
         """(H, W) uint8: 1 + index of the best prompt reaching its threshold, else 0; ties to the earlier."""
         least = self._least(thresholds)
-        chosen = self._reach(least)
-        return best_labels(((index, self._resized(index)) for index in chosen), least, self.size)
+        room = np.empty(self.size, np.float32)  # for one after the other: fresh memory costs more than the arithmetic
+        planes = ((index, self._resized(index, room)) for index in self._reach(least))
+        return best_labels(planes, least, self.size)
 
     def present(self, thresholds: np.ndarray) -> np.ndarray:
         """(N,) bool: some pixel reaches the threshold."""
@@ -83,8 +84,8 @@ class LogitMaps:
             present[index] = logits.max() >= least
         return present
 
-    def _resized(self, index: int) -> np.ndarray:
-        return cv2.resize(self.logits[index], self.size[::-1], interpolation=cv2.INTER_LINEAR)
+    def _resized(self, index: int, room: np.ndarray | None = None) -> np.ndarray:
+        return cv2.resize(self.logits[index], self.size[::-1], dst=room, interpolation=cv2.INTER_LINEAR)
 
     def _reaching(self, thresholds: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.float32]]:
         """Resized logits of the prompts that can reach their threshold, and that as a logit."""
@@ -105,7 +106,8 @@ def best_labels(planes: Iterable[tuple[int, np.ndarray]], least: np.ndarray, siz
     """(H, W) uint8 of `size`: 1 + index of the best plane reaching its entry of least (N,), else 0; ties to the earlier.
 
     planes: index below 255 and (H, W) float32, by rising index; what lies below `least` may be overwritten. Written for
-    hundreds of planes: nothing but whole-array arithmetic, three times as fast as copying where a plane wins.
+    hundreds of planes, which may all use the same memory: nothing but whole-array arithmetic, twice as fast as copying
+    where a plane wins.
     """
     labels, wins = np.zeros(size, np.uint8), np.empty(size, bool)
     marks = wins.view(np.uint8)  # the same bytes
