@@ -58,8 +58,11 @@ def run(args: argparse.Namespace) -> int:
         write(network, network.config.vision_config.image_size, clip_folder, args.out)
         trial = f"segment PICTURE --engine zegclip --weights {args.out}"
     elif ovseg_checkpoint.is_checkpoint(authors):
-        ovseg.save(ovseg_checkpoint.join(authors, clip, COCO_STUFF171), args.out, clip_folder)
+        network = ovseg_checkpoint.join(authors, clip, COCO_STUFF171)
+        ovseg.save(network, args.out, clip_folder)
         trial = f"segment PICTURE --engine ovseg --weights {args.out}"
+        if network.proposer is None:
+            trial += " --option proposer=sam --option sam_weights=facebook/sam-vit-base"
     else:
         network = clipseg_checkpoint.join(authors, clip, args.extract_layers or EXTRACT_LAYERS)
         CLIPSeg(network)  # refuses layers that the vision tower does not have

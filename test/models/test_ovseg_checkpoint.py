@@ -142,6 +142,19 @@ def test_a_detectron2_file_becomes_a_folder(
     assert len(loaded.config.class_names) == 171 and loaded.config.class_names[80] == "banner"
 
 
+def test_the_file_of_a_clip_alone_becomes_a_folder_for_sam(
+    clip_folder: Path, ovseg_clip: CLIPModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = authors_of(on_clip(ovseg_clip, OVSegShape(None, prompt_depth=0)))
+    torch.save({name.removeprefix(CLIP): tensor for name, tensor in made.items()}, tmp_path / "clip.pth")
+    out = tmp_path / "out"
+    assert main(["convert", str(tmp_path / "clip.pth"), "--clip", str(clip_folder), "--out", str(out)]) == 0
+    assert f"--weights {out} --option proposer=sam --option sam_weights=" in capsys.readouterr().out
+    loaded = ovseg.load(out, torch.float32)
+    assert loaded.proposer is None
+    assert all(torch.equal(t, loaded.clip.state_dict()[n]) for n, t in ovseg_clip.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
