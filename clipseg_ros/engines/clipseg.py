@@ -17,6 +17,7 @@ from clipseg_ros.masks import input_size, resize_image
 from clipseg_ros.models import hub, visual_prompts
 from clipseg_ros.models import weights as weights_files
 from clipseg_ros.models.clipseg import CLIPSeg
+from clipseg_ros.models.presence import without_absent
 from clipseg_ros.segmentation import Prompt, Segmentation, Support, check_image
 
 PAPER_THRESHOLD = 0.3  # the paper's tables on PhraseCut and Pascal; a model trained here names its own
@@ -34,6 +35,7 @@ class ClipSegEngine:
     side: input side in pixels, a multiple of the patch; None takes the weights' own.
     template: the sentence around a prompt's text, with one `{}`.
     visual_prompt: how a support's image and mask become one image, a name in models.visual_prompts.
+    presence: False shows even what the weights' own calibration takes for absent, where they have one.
     compiled: True has torch compile the network, which takes a minute or two of a CPU at the first frame and again when
     the number of prompts leaves one; needs a C++ compiler. Raises DeviceError without.
     """
@@ -49,6 +51,7 @@ class ClipSegEngine:
         side: int | None = None,
         template: str = "{}",
         visual_prompt: str = "crop_bg_blur_intensity_10",
+        presence: bool = True,
         compiled: bool = False,
     ) -> None:
         torch_device = find_device(device)
@@ -58,6 +61,7 @@ class ClipSegEngine:
         self._model = _ready(model.to(torch_device), compiled)
         self._format = weights_files.read_input_format(folder)
         self._notes = weights_files.read_notes(folder)
+        self._least = self._notes.presence if presence else None
         longest = model.network.config.text_config.max_position_embeddings
         self._tokenize = weights_files.read_text_format(folder, longest)
         self._side = self._format.side if side is None else side
@@ -116,6 +120,8 @@ class ClipSegEngine:
             small = [resize_image(images[index], size) for index in chosen]
             pixels = torch.cat([self._format.normalise(image, self.device) for image in small])
             planes = self._model.decode(self._model.encode_image(pixels), vectors)
+            if self._least is not None:
+                planes = without_absent(planes, self._least)
             for index, own in zip(chosen, planes):
                 found[index] = own
         return found

@@ -129,15 +129,6 @@ def _by_group(pixels: np.ndarray) -> dict[str, list[tabletop.Phrase]]:
     return groups
 
 
-def best_threshold(scores: Scores) -> float:
-    """The threshold with the highest mean IoU over the groups among those that mark at most 3 % of the absent
-    phrases, else the one that marks fewest."""
-    rates = np.array([scores.false_positive_rate(index) for index in range(len(THRESHOLDS))])
-    ious = np.array([np.nanmean(list(scores.iou(index).values())) for index in range(len(THRESHOLDS))])
-    allowed = rates <= max(ACCEPTED_FALSE_RATE, rates.min())
-    return float(THRESHOLDS[np.argmax(np.where(allowed, ious, -1.0))])
-
-
 def index_of(threshold: float) -> int:
     """The place of the nearest of THRESHOLDS."""
     return int(np.abs(THRESHOLDS - threshold).argmin())

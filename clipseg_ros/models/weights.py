@@ -87,6 +87,7 @@ class OwnNotes:
     """What a model trained by this package says of itself in clipseg_ros.json; empty for anybody else's.
 
     vocabulary: the words it was trained on, None for an open vocabulary. threshold: calibrated score, None: unknown.
+    presence: calibrated strength of logits below which a prompt is not there (see models.presence), None: not judged.
     support_side: side in pixels at which its vision tower saw single objects, None: that of the input. keep_aspect:
     whether it was trained on pictures as they are, not squashed to squares.
     """
@@ -95,6 +96,7 @@ class OwnNotes:
     threshold: float | None = None
     support_side: int | None = None
     keep_aspect: bool = False
+    presence: float | None = None
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """The words of text, lower-case and in order, that the model never saw; () for an open vocabulary."""
@@ -111,7 +113,8 @@ def read_notes(folder: Path) -> OwnNotes:
     notes = read_json(path)
     vocabulary = notes.get("vocabulary")
     words = None if vocabulary is None else frozenset(vocabulary)
-    return OwnNotes(words, notes.get("threshold"), notes.get("support_side"), notes.get("keep_aspect", False))
+    return OwnNotes(words, notes.get("threshold"), notes.get("support_side"), notes.get("keep_aspect", False),
+                    notes.get("presence"))
 
 
 @dataclass(frozen=True)

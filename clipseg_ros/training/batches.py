@@ -42,6 +42,7 @@ class PhraseBook:
 
     groups: the groups whose phrases it holds, None for all. masks: True never draws an affordance of a picture that
     shows the kind which is held out under it (see datasets.tabletop.held_out).
+    pairs: class id -> a phrase that means it alone. plain: (P,) bool: phrases that ask nothing of colour.
     truth, undecided: (P, 256) bool: of which classes a phrase is true, and of which nothing is to be learned: where a
     pair that is held out has the class's colour, to deny the phrases of that pair would teach that by its colour the
     thing can't be what it is in no scene of training.
@@ -53,6 +54,8 @@ class PhraseBook:
         known = [one for one in tabletop.phrases() if one.classes not in unseen]
         self.phrases = [one for one in known if groups is None or one.group in groups]
         self.groups = np.array([phrase.group for phrase in self.phrases])
+        self.plain = self.groups != "colour"
+        self.pairs = {next(iter(p.classes)): index for index, p in enumerate(self.phrases) if len(p.classes) == 1}
         self.truth = np.zeros((len(self.phrases), 256), bool)
         for row, phrase in zip(self.truth, self.phrases):
             row[list(phrase.classes)] = True
@@ -66,16 +69,20 @@ class PhraseBook:
         # float32, since NumPy multiplies matrices of other types slowly; counts are exact in it
         self._tables = np.concatenate([self.truth, self._alike, self._hidden]).astype(np.float32)
 
-    def draw(self, counts: np.ndarray, prompts: int, absent: float, rng: np.random.Generator) -> np.ndarray:
+    def draw(
+        self, counts: np.ndarray, prompts: int, absent: float, rng: np.random.Generator, plain: bool = False
+    ) -> np.ndarray:
         """(prompts,) phrase numbers for a picture with `counts` (256,) pixels a class; phrases that hover between
         there and absent are left out.
 
         A share `absent` of them is not to be seen, half of these alike: they share a kind or a colour with what is.
         The others are drawn evenly over the groups, then over the phrases of the group.
+        plain: none of them asks for a colour.
         """
         pixels, near, hidden = np.split(self._tables @ counts.astype(np.float32), 3)
-        visible = np.flatnonzero((pixels >= VISIBLE) & (hidden == 0))
-        missing = np.flatnonzero(pixels == 0)
+        asked = self.plain | (not plain)
+        visible = np.flatnonzero((pixels >= VISIBLE) & (hidden == 0) & asked)
+        missing = np.flatnonzero((pixels == 0) & asked)
         alike = missing[near[missing] >= VISIBLE]
         chosen = []
         for _ in range(prompts):

@@ -9,7 +9,7 @@ from pathlib import Path
 from clipseg_ros.evaluation import tabletop as benchmark
 from clipseg_ros.evaluation.speed import RUNS, SIZE, Speed
 from clipseg_ros.training import log
-from clipseg_ros.training.recipes import Recipe
+from clipseg_ros.training.recipes import Lessons, Recipe
 
 TEXT = """# {title}
 
@@ -20,10 +20,10 @@ Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop
 
 which renders {scenes} scenes (seeds {first_seed} to {last}) without what is held out
 (`datasets/tabletop/held_out.py`), teaches the towers for {caption_steps} steps of {batch} scenes and {views} object
-views (seed {caption_seed}), freezes them, and teaches the decoder on {examples} of the scenes for {mask_steps} steps of
-{mask_batch} pictures with {prompts} prompts each (seed {mask_seed}); the steps took {minutes} minutes. Scores were
-then moved so that {threshold} is the threshold that suits scenes {validation_first} to {validation_last}.
-{parameters:.1f} million parameters, stored as float16.
+views (seed {caption_seed}), freezes them, and teaches the decoder on {examples} of the scenes for {mask_lessons}{joint_lessons}; the
+steps took {minutes} minutes. Scores were then moved so that {threshold} is the threshold that suits scenes
+{validation_first} to {validation_last}, as does the presence in `clipseg_ros.json`, the strength of logits below which
+nothing is marked. {parameters:.1f} million parameters, stored as float16.
 
 Measured at that threshold on {test_scenes} scenes that neither training nor the threshold saw (seeds {test_first} to
 {test_last}, 320x240; IoU and AP of pixel counts summed over the scenes; absent: share of frames with more than 0.5 %
@@ -56,7 +56,8 @@ def write(
     text = TEXT.format(
         **asdict(recipe), **asdict(speed), runs=RUNS, size=SIZE, title=TITLES[recipe.engine], words=words, name=name,
         last=recipe.first_seed + recipe.scenes - 1, caption_steps=recipe.captions.steps,
-        caption_seed=recipe.captions.seed, mask_steps=recipe.masks.steps, mask_seed=recipe.masks.seed,
+        caption_seed=recipe.captions.seed, mask_lessons=_steps(recipe.masks),
+        joint_lessons=f", then towers and decoder together for {_steps(recipe.joint)}" if recipe.joint else "",
         minutes=" + ".join(f"{log.read(path)[-1][2] / 60.0:.0f}" for path in logs),
         validation_first=validation[0], validation_last=validation[-1], threshold=threshold,
         parameters=parameters / 1e6, test_scenes=len(tests), test_first=tests[0], test_last=tests[-1],
@@ -64,3 +65,10 @@ def write(
         meanings="\n".join(f"- {group}: {meaning}." for group, meaning in benchmark.GROUPS.items()),
     )
     (folder / "README.md").write_text(text)
+
+
+def _steps(lessons: Lessons) -> str:
+    schedule = lessons.schedule
+    return (
+        f"{schedule.steps} steps of {lessons.batch} pictures with {lessons.prompts} prompts each (seed {schedule.seed})"
+    )

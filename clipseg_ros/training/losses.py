@@ -64,6 +64,18 @@ def presence_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits((highest * few).sum(2) / counted, there.float())
 
 
+def additive_loss(vectors: torch.Tensor) -> torch.Tensor:
+    """How far the vectors of a colour and an object are from a sum of what either contributes: of four texts such as
+    red mug, blue mug, red car, blue car, red mug - blue mug is to be red car - blue car.
+
+    vectors: (K, 4, E) in this order. The mean squared difference, in parts of the vectors' variance, which has no
+    gradient: to shrink all vectors gains nothing.
+    """
+    first, second, third, fourth = vectors.unbind(1)
+    rest = (first - second - third + fourth).square().sum(1).mean()
+    return rest / (vectors - vectors.mean((0, 1))).square().sum(2).mean().detach()
+
+
 class DenseClasses(nn.Module):
     """What every patch shows, kind and colour, read linearly off the tower's last tokens; dropped after training.
 

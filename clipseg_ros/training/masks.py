@@ -14,7 +14,7 @@ from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.training.batches import VISIBLE, PhraseBook
 from clipseg_ros.training.losses import mask_loss, presence_loss
 from clipseg_ros.training.readings import Readings
-from clipseg_ros.training.recipes import Recipe
+from clipseg_ros.training.recipes import Lessons, Recipe
 
 
 DENIED = -20.0  # logit
@@ -48,14 +48,14 @@ class MaskTask:
         self.recipe, self.module = recipe, decoder
         self._model, self._readings, self._book, self._texts = model, readings, book, texts
         self._vectors = torch.from_numpy(readings.vectors).to(texts.device)
-        self._pairs = {next(iter(phrase.classes)): index for index, phrase in enumerate(book.phrases)
-                       if len(phrase.classes) == 1}
         self._objects = {one: np.flatnonzero(readings.shown == one) for one in np.unique(readings.shown)}
+        self._shown = np.array([one for one in self._objects if one in book.pairs])
 
     def draw(self, step: int, rank: int, ranks: int) -> Prompts:
         """The pictures of a step, shared out over the processes, with their prompts."""
-        recipe, rng = self.recipe, np.random.default_rng([self.recipe.masks.seed, 2, step, rank])
-        count, shape = recipe.mask_batch // ranks, (recipe.mask_batch // ranks, recipe.prompts)
+        recipe, lessons = self.recipe, self.recipe.masks
+        rng = np.random.default_rng([lessons.schedule.seed, 2, step, rank])
+        count, shape = lessons.batch // ranks, (lessons.batch // ranks, lessons.prompts)
         pictures = np.sort(rng.choice(len(self._readings.labels), count, replace=False))
         phrases, supports, weights = np.empty(shape, int), np.zeros(shape, int), np.ones(shape, np.float32)
         targets, undecided = np.empty((2, *shape, recipe.output, recipe.output), bool)
@@ -63,12 +63,12 @@ class MaskTask:
         for index, picture in enumerate(pictures):
             corners[index], labels = self._cut(self._readings.labels[picture], rng)
             pixels = np.bincount(labels.ravel(), minlength=256)
-            phrases[index] = self._book.draw(pixels, recipe.prompts, recipe.absent, rng)
-            for place in np.flatnonzero(rng.random(recipe.prompts) < recipe.mixed):
-                shown = self._support(pixels, rng)
-                phrases[index, place] = self._pairs[shown]
+            phrases[index] = self._book.draw(pixels, lessons.prompts, recipe.absent, rng)
+            for place in np.flatnonzero(rng.random(lessons.prompts) < lessons.mixed):
+                shown = draw_shown(self._shown, pixels, recipe.absent, rng)
+                phrases[index, place] = self._book.pairs[shown]
                 supports[index, place] = rng.choice(self._objects[shown])
-                weights[index, place] = max(0.0, rng.uniform(-0.5, 1.0))  # a third are supports alone
+                weights[index, place] = draw_text_weight(rng)
             targets[index] = self._book.truth[phrases[index]][:, labels]
             undecided[index] = self._book.undecided[phrases[index]][:, labels]
         return Prompts(pictures, corners, phrases, supports, weights, targets, undecided)
@@ -81,11 +81,8 @@ class MaskTask:
         vectors = weight * texts + (1.0 - weight) * supports
         readouts = self._readings.readouts(batch.pictures, batch.corners, self.recipe.grid, device)
         logits = self._model.decode(readouts, vectors)
-        if logits.shape[2:] != batch.targets.shape[2:]:  # the head of CLIP-Deconv enlarges by the patch
-            logits = F.interpolate(logits, batch.targets.shape[2:], mode="bilinear")
         targets, undecided = (torch.from_numpy(planes).to(device) for planes in (batch.targets, batch.undecided))
-        logits = logits.float().masked_fill(undecided, DENIED)  # without gradient, and no loss to speak of
-        return mask_loss(logits, targets, self.recipe.dice) + self.recipe.presence * presence_loss(logits, targets)
+        return lesson_loss(logits, targets, undecided, self.recipe.masks)
 
     def _cut(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The corner (2,) of a square of recipe.grid patches around a pixel of an object, and the square's labels."""
@@ -96,8 +93,24 @@ class MaskTask:
         (top, left), length = corner * cell, side * cell
         return corner, labels[top : top + length, left : left + length]
 
-    def _support(self, pixels: np.ndarray, rng: np.random.Generator) -> int:
-        """A class that some object shows: of the picture, or, a share `absent` of the time, not of it."""
-        classes = np.array([one for one in self._objects if one in self._pairs])
-        there, absent = classes[pixels[classes] >= VISIBLE], classes[pixels[classes] == 0]
-        return int(rng.choice(there if len(there) and rng.random() >= self.recipe.absent else absent))
+
+def lesson_loss(
+    logits: torch.Tensor, targets: torch.Tensor, undecided: torch.Tensor, lessons: Lessons
+) -> torch.Tensor:
+    """The loss of logits (B, N, h, w) for masks targets and undecided (B, N, H, W) bool."""
+    if logits.shape != targets.shape:  # the head of CLIP-Deconv enlarges by the patch
+        logits = F.interpolate(logits, targets.shape[2:], mode="bilinear")
+    logits = logits.float().masked_fill(undecided, DENIED)  # without gradient, and no loss to speak of
+    return mask_loss(logits, targets, lessons.dice) + lessons.presence * presence_loss(logits, targets)
+
+
+def draw_shown(classes: np.ndarray, pixels: np.ndarray, absent: float, rng: np.random.Generator) -> int:
+    """The class of a support, one of `classes` (K,): of a picture with `pixels` (256,) of each, or, a share `absent` of
+    the time, not of it."""
+    there, gone = classes[pixels[classes] >= VISIBLE], classes[pixels[classes] == 0]
+    return int(rng.choice(there if len(there) and rng.random() >= absent else gone))
+
+
+def draw_text_weight(rng: np.random.Generator) -> float:
+    """How much the text counts beside its support; for a third of them not at all."""
+    return max(0.0, rng.uniform(-0.5, 1.0))

@@ -80,10 +80,12 @@ def waves(side: int, width: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def move_scores(network: PreTrainedModel, old: float, new: float) -> None:
-    """Shift all logits so that what scored `old` scores `new`; both in (0, 1)."""
+def move_scores(network: PreTrainedModel, old: float, new: float) -> float:
+    """Shift all logits so that what scored `old` scores `new`, both in (0, 1); returns by how much."""
     last = [module for module in network.decoder.modules() if isinstance(module, nn.ConvTranspose2d)][-1]
-    last.bias += math.log(new / (1.0 - new)) - math.log(old / (1.0 - old))
+    shift = math.log(new / (1.0 - new)) - math.log(old / (1.0 - old))
+    last.bias += shift
+    return shift
 
 
 @torch.no_grad()
@@ -112,6 +114,7 @@ def align(decoder: nn.Module, clip: nn.Module, patches: torch.Tensor) -> None:
 def save(
     network: PreTrainedModel, tokenizer: CLIPTokenizerFast, folder: Path,
     vocabulary: Iterable[str], threshold: float | None, side: int, support_side: int,
+    presence: float | None = None,
 ) -> None:
     """Write a folder that engines.create loads: float16 safetensors, input format, tokenizer, own notes.
 
@@ -123,5 +126,6 @@ def save(
     weights.write_input_format(folder, side)
     tokenizer.save_pretrained(folder)
     notes = {"vocabulary": sorted(vocabulary), "threshold": threshold, "support_side": support_side}
+    notes["presence"] = presence
     notes["keep_aspect"] = True
     (folder / "clipseg_ros.json").write_text(json.dumps(notes, indent=1) + "\n")

@@ -53,7 +53,7 @@ class Readings:
 @torch.inference_mode()
 def read(model: CLIPSeg, pool: np.ndarray, recipe: Recipe, device: torch.device) -> Readings:
     """Every picture of the pool, mirrored or not, and one object of each, seen by the towers of the model."""
-    rng = np.random.default_rng([recipe.masks.seed, 1])
+    rng = np.random.default_rng([recipe.masks.schedule.seed, 1])
     size = input_size(pool.shape[1:3], recipe.input_side, recipe.patch, keep_aspect=True)
     grid = (size[0] // recipe.patch, size[1] // recipe.patch)
     cell = recipe.output // recipe.grid

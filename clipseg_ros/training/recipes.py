@@ -10,8 +10,22 @@ from clipseg_ros.training.loop import Schedule
 
 
 @dataclass(frozen=True)
+class Lessons:
+    """What masks teach: a step sees `batch` pictures and `prompts` prompts each, a share `mixed` of which mixes its
+    text with a support. The loss is the mask's cross-entropy plus `dice` times Dice and `presence` times the
+    cross-entropy of being there at all."""
+
+    schedule: Schedule
+    batch: int
+    prompts: int
+    mixed: float
+    presence: float
+    dice: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A small CLIPSeg from scratch on rendered tabletop scenes, in the paper's two stages.
+    """A small CLIPSeg from scratch on rendered tabletop scenes: the paper's two stages, and a third.
 
     Network: input_side: of the square with as many pixels as a camera's picture is resized to, aspect kept; side: of
     the cut-outs of such pictures that it learns from; patch in pixels; width / depth / heads / feed-forward of the
@@ -23,10 +37,12 @@ class Recipe:
     see views_alone object views of view_side pixels a step, from which kinds are learned soonest; then a step sees
     `batch` cut-outs of scenes, of which a share `share` of the patches near objects, since the rest is table, with
     `phrases` captions each, of which a share `absent` does not fit; and `views` object views.
-    Stage `masks`: the towers are frozen, the decoder learns from the first `examples` scenes. A step sees mask_batch
-    pictures and `prompts` prompts each, of which a share `absent` is not to be seen, and a share `mixed` mixes its text
-    with a support. The loss is the mask's cross-entropy plus `dice` times Dice and `presence` times the cross-entropy
-    of being there at all.
+    Stage `masks`: the towers are frozen, the decoder learns from the first `examples` scenes; a share `absent` of the
+    prompts is not to be seen.
+    Stage `joint`, which the paper lacks, None for none: the towers learn from masks, too, for so small a CLIP tells
+    things apart better than it tells where they end. A share `colourless` of its pictures lose colour and are asked
+    nothing of it, so that a thing is known in a colour that it was never seen in; `additive` weighs the loss that keeps
+    the vectors of a colour and an object a sum of both, over `squares` of four such texts a step (see additive_loss).
     Comparisons: `engine` names the decoder (clipseg, clip-deconv, vitseg; vitseg's own vision tower learns kinds and
     colours in place of captions), `groups` the phrases that masks are taught with, None for all.
     """
@@ -66,12 +82,21 @@ class Recipe:
     absent: float = 0.4
 
     examples: int = 7_000
-    masks: Schedule = Schedule(steps=2_500, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0)
-    mask_batch: int = 12
-    prompts: int = 4
-    mixed: float = 0.25
-    dice: float = 1.0
-    presence: float = 0.5
+    masks: Lessons = Lessons(
+        Schedule(steps=2_500, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0),
+        batch=12, prompts=4, mixed=0.25, presence=0.5,
+    )
+
+    joint: Lessons | None = Lessons(
+        Schedule(
+            steps=5_200, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
+            groups=((r"^clip", 0.5, 1.0),),
+        ),
+        batch=10, prompts=3, mixed=0.15, presence=0.25,
+    )
+    colourless: float = 0.25
+    additive: float = 2.0
+    squares: int = 24
 
     @property
     def grid(self) -> int:
@@ -89,15 +114,16 @@ _SMOKE = Recipe(
     reduce_dim=32, text_width=64, text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4],
     view_side=48,
     captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
-    masks=Schedule(steps=2, learning_rate=1e-3), mask_batch=2, prompts=3,
+    masks=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=3, mixed=0.25, presence=0.5),
+    joint=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=2, mixed=0.25, presence=0.5),
 )
 
 RECIPES = {
     "demo": Recipe(),
     "demo-objects": Recipe(groups=("object", "colour")),
-    "demo-clip-deconv": Recipe(engine="clip-deconv"),
-    "demo-vitseg": Recipe(engine="vitseg"),
+    "demo-clip-deconv": Recipe(engine="clip-deconv", joint=None),
+    "demo-vitseg": Recipe(engine="vitseg", joint=None),
     "demo-smoke": _SMOKE,
-    "demo-smoke-clip-deconv": replace(_SMOKE, engine="clip-deconv", groups=("object", "colour")),
-    "demo-smoke-vitseg": replace(_SMOKE, engine="vitseg"),
+    "demo-smoke-clip-deconv": replace(_SMOKE, engine="clip-deconv", groups=("object", "colour"), joint=None),
+    "demo-smoke-vitseg": replace(_SMOKE, engine="vitseg", joint=None),
 }

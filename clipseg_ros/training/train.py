@@ -14,12 +14,14 @@ from transformers import CLIPTokenizerFast
 from clipseg_ros import engines
 from clipseg_ros.datasets import tabletop
 from clipseg_ros.engines.devices import find_device
+from clipseg_ros.evaluation import presence
 from clipseg_ros.evaluation import tabletop as benchmark
 from clipseg_ros.evaluation.speed import measure
 from clipseg_ros.training import card, decoders, loop, network, plots, tokenizer
 from clipseg_ros.training.batches import PREFIXES, PhraseBook
 from clipseg_ros.training.captions import CaptionTask, KindTask
 from clipseg_ros.training.decoders import Architecture
+from clipseg_ros.training.joint import JointTask
 from clipseg_ros.training.masks import MaskTask
 from clipseg_ros.training.pool import render_pool
 from clipseg_ros.training.readings import Readings, read
@@ -34,7 +36,8 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
 
     Recipes that share scenes and towers share them in `out`, too: out/pool, out/captions and out/kinds. Every stage
     writes its checkpoint, log.csv and curves.png; the folder of the weights gets, as its README, what the model reaches
-    on the test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD. Raises
+    on the test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD, and beside
+    it stands the presence chosen there (see evaluation.presence). Raises
     ValueError for a checkpoint of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -43,8 +46,8 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     vocabulary = tokenizer.words_of([*PREFIXES, *(phrase.text for phrase in tabletop.phrases())])
     words = tokenizer.build(vocabulary, out / "tokenizer")
 
-    def write(model: nn.Module, folder: Path, threshold: float | None) -> None:
-        network.save(model, words, folder, vocabulary, threshold, recipe.input_side, recipe.view_side)
+    def write(model: nn.Module, folder: Path, threshold: float | None, presence: float | None = None) -> None:
+        network.save(model, words, folder, vocabulary, threshold, recipe.input_side, recipe.view_side, presence)
 
     def tower(kind: type[KindTask], folder: Path) -> Path:
         task = kind(recipe, words, pool, found)
@@ -55,16 +58,22 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
 
     clip = tower(CaptionTask, out / "captions")
     backbone = tower(KindTask, out / "kinds") if recipe.engine == "vitseg" else clip
-    student = decoders.build(_architecture(recipe, clip, backbone), recipe.masks.seed)
+    student = decoders.build(_architecture(recipe, clip, backbone), recipe.masks.schedule.seed)
     student.model.to(found)
-    _learn_masks(recipe, student, words, pool, out / name, found)
+    book = PhraseBook(recipe.groups, masks=True)
+    _learn_masks(recipe, student, words, pool, book, out / name, found)
+    if recipe.joint is not None:
+        _learn_jointly(recipe, student, words, pool, book, out / name / "joint", found)
+    student.model.eval()
     model, folder = student.model.network, out / name / "model"
     write(model, folder, None)
-    network.move_scores(model, _best_threshold(recipe, folder, device), THRESHOLD)
-    write(model, folder, THRESHOLD)
+    chosen = presence.best(presence.ask(engines.create(recipe.engine, str(folder), device), recipe.validation))
+    shift = network.move_scores(model, chosen.threshold, THRESHOLD)
+    write(model, folder, THRESHOLD, None if chosen.presence is None else chosen.presence + shift)
     engine = engines.create(recipe.engine, str(folder), device)
     scores, speed = benchmark.measure(engine, recipe.tests), measure(engine, "mug")
-    logs = [clip.parent / "log.csv", backbone.parent / "log.csv", out / name / "log.csv"]
+    stages = [clip.parent, backbone.parent, out / name, *([out / name / "joint"] if recipe.joint else [])]
+    logs = [stage / "log.csv" for stage in stages]
     parameters = sum(weight.numel() for weight in model.parameters())
     card.write(folder, name, recipe, list(dict.fromkeys(logs)), len(vocabulary), parameters, THRESHOLD, scores, speed)
     return folder
@@ -80,10 +89,10 @@ def _architecture(recipe: Recipe, clip: Path, backbone: Path) -> Architecture:
 
 
 def _learn_masks(
-    recipe: Recipe, student: decoders.Student, words: CLIPTokenizerFast, pool: np.ndarray, out: Path,
+    recipe: Recipe, student: decoders.Student, words: CLIPTokenizerFast, pool: np.ndarray, book: PhraseBook, out: Path,
     device: torch.device,
 ) -> None:
-    model, book = student.model, PhraseBook(recipe.groups, masks=True)
+    model, schedule = student.model, recipe.masks.schedule
     readings = read(model, pool[: recipe.examples], recipe, device)
     encoded = words([phrase.text for phrase in book.phrases], padding=True, return_tensors="pt").to(device)
     with torch.inference_mode():
@@ -91,9 +100,16 @@ def _learn_masks(
     if recipe.engine == "clipseg":
         network.align(model.network.decoder, model.network.clip, _patches(readings, device))
     # Of vitseg the projection of supports stays as it was drawn, as the authors left it: readings are taken once.
-    loop.run(MaskTask(recipe, model, model.network.decoder, readings, book, texts.clone()), recipe.masks, out, device)
+    loop.run(MaskTask(recipe, model, model.network.decoder, readings, book, texts.clone()), schedule, out, device)
     plots.curves(out)
-    model.eval()
+
+
+def _learn_jointly(
+    recipe: Recipe, student: decoders.Student, words: CLIPTokenizerFast, pool: np.ndarray, book: PhraseBook, out: Path,
+    device: torch.device,
+) -> None:
+    loop.run(JointTask(recipe, student.model, words, pool, book, device), recipe.joint.schedule, out, device)
+    plots.curves(out)
 
 
 def _patches(readings: Readings, device: torch.device) -> torch.Tensor:
@@ -103,9 +119,3 @@ def _patches(readings: Readings, device: torch.device) -> torch.Tensor:
     centres = readings.labels[: len(tokens), cell // 2 :: cell, cell // 2 :: cell]
     objects = torch.from_numpy(centres.reshape(len(tokens), -1) > 0).to(device)
     return torch.cat([tokens[objects], tokens[~objects][: int(objects.sum())]])
-
-
-def _best_threshold(recipe: Recipe, folder: Path, device: str) -> float:
-    return benchmark.best_threshold(
-        benchmark.measure(engines.create(recipe.engine, str(folder), device), recipe.validation)
-    )

@@ -40,6 +40,16 @@ def varied(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(image, 0.0, 255.0, out=image).astype(np.uint8)
 
 
+def colourless(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) uint8 of image (H, W, 3) uint8 with 40 to 100 % of its colour taken away, all of it two times in five.
+
+    Hues are not turned, since that would show things in the colours that are held out.
+    """
+    light = image @ np.array((0.299, 0.587, 0.114), np.float32)
+    part = np.float32(min(1.0, rng.uniform(0.4, 1.4)))
+    return (image + part * (light[..., None] - image)).round().astype(np.uint8)
+
+
 def _cut(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n, n, 4): the object's box and 5 to 100 % more on each side, filled up to a square in grey, without labels."""
     (top, bottom), (left, right) = ((int(x.min()), int(x.max()) + 1) for x in np.nonzero(mask))

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from clipseg_ros import engines
 from clipseg_ros.engines import clipseg
 from clipseg_ros.engines.clipseg import PAPER_THRESHOLD, ClipSegEngine
 from clipseg_ros.engines.devices import DeviceError, check_compiler
 from clipseg_ros.masks import sigmoid
+from clipseg_ros.models.presence import DENIED, strength
 from clipseg_ros.segmentation import Prompt, Support
 
 CUP = (Prompt("cup"),)
@@ -237,3 +241,17 @@ def test_a_closed_engine_holds_no_weights(tiny_weights: Path) -> None:
 
     with pytest.raises(LookupError):
         closed._vectors([("text", CUP[0].text)], encode)
+
+
+def test_a_prompt_that_the_weights_take_for_absent_is_found_nowhere(tiny_weights: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_weights, tmp_path / "judged")
+    image, prompts = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8), [Prompt("cat"), Prompt("dog")]
+    plain = create(tiny_weights, side=96).logits([image], prompts)[0]
+    strengths = strength(torch.from_numpy(plain))
+    notes = {"vocabulary": None, "threshold": 0.5, "presence": float(strengths.mean())}
+    (folder / "clipseg_ros.json").write_text(json.dumps(notes))
+    judged = create(folder, side=96).logits([image], prompts)[0]
+    kept, dropped = int(strengths.argmax()), int(strengths.argmin())
+    np.testing.assert_array_equal(judged[kept], plain[kept])
+    np.testing.assert_allclose(judged[dropped], plain[dropped] - DENIED, atol=1e-4)
+    np.testing.assert_array_equal(create(folder, side=96, presence=False).logits([image], prompts)[0], plain)

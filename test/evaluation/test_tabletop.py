@@ -51,20 +51,6 @@ def test_an_engine_that_marks_everything_is_caught():
     assert scores.false_positive_rate(index) == 1.0 and max(scores.iou(index).values()) < 0.5
 
 
-def test_the_best_threshold_lies_between_right_and_wrong_scores():
-    scores = benchmark.measure(Oracle(0.7, 0.32), SEEDS)
-    assert 0.32 < benchmark.best_threshold(scores) <= 0.7
-
-
-def test_without_an_acceptable_threshold_the_one_with_fewest_false_alarms_wins():
-    scores = benchmark.Scores(absent=10)
-    scores.marked[:] = 9
-    scores.marked[7] = 5
-    for table in scores.tables.values():
-        table[:] = (5, 5, 5, 5)
-    assert benchmark.best_threshold(scores) == benchmark.THRESHOLDS[7]
-
-
 def test_what_is_asked_is_visible_but_for_the_last_two():
     labels = Oracle._view(SEEDS[0]).labels
     asked = benchmark.ask(labels, np.random.default_rng(0))
