@@ -34,7 +34,8 @@ class CarEngine:
 
     Queries compete with each other, but in referring mode; prompts of equal text are one query. Left and right are
     not told apart, because CLIP does not.
-    weights, device, precision: see engines.create; a CLIP, or the CLIP inside a CLIPSeg, that makes the proposals.
+    weights, device, precision: see engines.create; a CLIP, the CLIP inside a CLIPSeg, or beside it (see
+    weights.clip_folder), that makes the proposals.
     classifier_weights: the CLIP that judges them; None takes the same.
     preset: a name in car_presets.PRESETS; None takes `demo` for a model trained by this package, else `robot`.
     options: what else car_presets.option_names lists; car_settings tells what each means.
@@ -53,8 +54,8 @@ class CarEngine:
     ) -> None:
         _check_names(options)
         torch_device = find_device(device)
-        folder = hub.find(weights)
-        judging = folder if classifier_weights is None else hub.find(classifier_weights)
+        folder = weights_files.clip_folder(hub.find(weights))
+        judging = folder if classifier_weights is None else weights_files.clip_folder(hub.find(classifier_weights))
         self._notes = weights_files.read_notes(folder)
         own = "demo" if self._notes.vocabulary is not None else car_presets.DEFAULT_PRESET
         self._settings = car_presets.settings({"preset": own if preset is None else preset, **options})

@@ -43,12 +43,13 @@ def pin(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def weights_digest(weights: str) -> str:
-    """SHA-256 over the files of weights in a local folder, so that further training shows; "" for names on the hub."""
+    """SHA-256 over the files of weights in a local folder and those below, so that further training shows; "" for names
+    on the hub."""
     digest = hashlib.sha256()
     folder = Path(weights).expanduser()
-    paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     for path in paths:
-        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 22):
                 digest.update(block)

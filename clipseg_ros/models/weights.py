@@ -24,6 +24,7 @@ from clipseg_ros.segmentation import PromptError
 
 log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=PreTrainedModel)
+CLIP = "clip"  # name of a folder
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as CLIPSeg and ZegCLIP use them
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -80,6 +81,11 @@ def write_input_format(folder: Path, side: int, mean: Sequence[float] = MEAN, st
         "image_processor_type": "ViTImageProcessor", "do_resize": True, "do_rescale": True, "do_normalize": True,
         "size": {"height": side, "width": side}, "resample": 2, "image_mean": mean, "image_std": std,
     }, indent=2) + "\n")
+
+
+def clip_folder(folder: Path) -> Path:
+    """Where a model whose towers went on to learn masks keeps the CLIP that they were, `folder`/clip; else `folder`."""
+    return folder / CLIP if (folder / CLIP).is_dir() else folder
 
 
 @dataclass(frozen=True)

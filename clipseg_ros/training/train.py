@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from clipseg_ros.engines.devices import find_device
 from clipseg_ros.evaluation import presence
 from clipseg_ros.evaluation import tabletop as benchmark
 from clipseg_ros.evaluation.speed import measure
+from clipseg_ros.models import weights
 from clipseg_ros.training import card, decoders, loop, network, plots, tokenizer
 from clipseg_ros.training.batches import PREFIXES, PhraseBook
 from clipseg_ros.training.captions import CaptionTask, KindTask
@@ -69,6 +71,8 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     write(model, folder, None)
     chosen = presence.best(presence.ask(engines.create(recipe.engine, str(folder), device), recipe.validation))
     shift = network.move_scores(model, chosen.threshold, THRESHOLD)
+    if recipe.joint is not None:  # its towers are no longer the CLIP that engine car needs
+        shutil.copytree(clip, folder / weights.CLIP, dirs_exist_ok=True)
     write(model, folder, THRESHOLD, None if chosen.presence is None else chosen.presence + shift)
     engine = engines.create(recipe.engine, str(folder), device)
     scores, speed = benchmark.measure(engine, recipe.tests), measure(engine, "mug")

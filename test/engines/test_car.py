@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def ask(engine: CarEngine, *texts: str, of: np.ndarray | None = None) -> Segment
 
 def dropped(found: Segmentation) -> list[int | None]:
     return [verdict.dropped_at for verdict in found.verdicts]
+
+
+def test_the_clip_that_a_model_keeps_beside_its_own_is_taken(tiny_copy: Path) -> None:
+    shutil.copytree(CAR / "model_proposal", tiny_copy / "clip")
+    kept, own = (engines.create("car", str(one), "cpu", **PLAIN) for one in (tiny_copy, CAR / "model_proposal"))
+    np.testing.assert_array_equal(ask(kept, "cat").scores, ask(own, "cat").scores)
 
 
 def test_a_query_alone_is_rejected_for_a_distractor() -> None:

@@ -20,7 +20,7 @@ def engine():
 
 
 def test_the_folder_is_small_enough_to_ship():
-    assert sum(path.stat().st_size for path in demo_folder().iterdir()) < 12e6
+    assert sum(path.stat().st_size for path in demo_folder().rglob("*")) < 12e6
 
 
 def test_it_knows_every_word_of_the_scenes(engine):

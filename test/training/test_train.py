@@ -51,6 +51,14 @@ def test_supports_are_shown_at_the_side_of_the_object_views(finished):
     assert json.loads((folder / "clipseg_ros.json").read_text())["support_side"] == RECIPES[name].view_side
 
 
+def test_the_towers_as_captions_left_them_are_kept_for_car_where_masks_changed_them(out, finished):
+    name, folder = finished
+    assert (folder / "clip").is_dir() == (RECIPES[name].joint is not None)
+    if RECIPES[name].joint is not None:
+        taught, kept = (one / "model.safetensors" for one in (out / "captions" / "clip", folder / "clip"))
+        assert kept.read_bytes() == taught.read_bytes()
+
+
 def test_a_run_done_again_trains_nothing_and_writes_the_same_bytes(out, finished):
     name, folder = finished
     before = (folder / "model.safetensors").read_bytes()
