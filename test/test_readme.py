@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text()
 def rows(heading: str) -> list[list[str]]:
     """The cells of the first table below a heading, header and rule left out."""
     section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
+    lines = re.search(r"(?m)^\|.*(?:\n\|.*)*", section)[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
 
 

@@ -49,9 +49,9 @@ ADE: Options = {
 PRESETS: dict[str, Options] = {
     "robot": {"numerics": "recommended"},
     "demo": {
-        "numerics": "recommended", "cam": "patches", "patch_threshold": 0.23, "mask_threshold": 0.5, "background": (),
+        "numerics": "recommended", "cam": "patches", "patch_threshold": 0.42, "mask_threshold": 0.65, "background": (),
         "distractor_words": TABLETOP, "query_template": "{}", "templates": ("{}",), "visual_prompts": ("crop",),
-        "crop_context": 0.1, "confidence_threshold": 0.004, "max_tokens": 1200,
+        "crop_context": 0.1, "confidence_threshold": 0.0036, "max_tokens": 768,
     },
     "voc": {
         **SEMANTIC, "mask_threshold": 0.4, "confidence_threshold": 0.6, "box_threshold": 0.4,
