@@ -39,8 +39,8 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     Recipes that share scenes and towers share them in `out`, too: out/pool, out/captions and out/kinds. Every stage
     writes its checkpoint, log.csv and curves.png; the folder of the weights gets, as its README, what the model reaches
     on the test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD, and beside
-    it stands the presence chosen there (see evaluation.presence). Raises
-    ValueError for a checkpoint of another recipe.
+    it stands the presence chosen there (see evaluation.presence). Where stage `joint` changes the towers, the folder
+    keeps the CLIP that they were (see weights.clip_folder). Raises ValueError for a checkpoint of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
     found = find_device(device)
