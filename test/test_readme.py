@@ -95,6 +95,13 @@ def test_the_numbers_of_the_demo_are_those_of_the_model_folder():
         assert f"| {' | '.join(row)} |" in shipped
 
 
+def test_what_recurrence_earns_is_what_the_page_of_the_engine_says():
+    page = (ROOT / "docs" / "car.md").read_text()
+    for proposals, recurrence, iou, dropped, marked in rows("CLIP as RNN on rendered scenes"):
+        name = f"CAM: {proposals.replace('Grad-CAM', 'gradCAM')}, {'no ' * (recurrence == 'without')}recurrence"
+        assert re.search(rf"^\| {name} \| {iou} \| [\d.]+ \| {dropped} \| [\d.]+ \| {marked} \|$", page, re.MULTILINE)
+
+
 def test_every_relative_link_leads_to_a_file():
     links = re.findall(r"\]\((?!http|#)([^)]+)\)", README)
     assert links and all((ROOT / link).exists() for link in links)

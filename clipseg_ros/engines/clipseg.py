@@ -35,7 +35,8 @@ class ClipSegEngine:
     side: input side in pixels, a multiple of the patch; None takes the weights' own.
     template: the sentence around a prompt's text, with one `{}`.
     visual_prompt: how a support's image and mask become one image, a name in models.visual_prompts.
-    presence: False shows even what the weights' own calibration takes for absent, where they have one.
+    presence: False shows even what the weights' own calibration takes for absent, where they have one; it was made at
+    their own side.
     compiled: True has torch compile the network, which takes a minute or two of a CPU at the first frame and again when
     the number of prompts leaves one; needs a C++ compiler. Raises DeviceError without.
     """
@@ -71,8 +72,9 @@ class ClipSegEngine:
         self._vectors: VectorCache[PromptPart] = VectorCache(CACHED_PROMPTS, at_once=CACHED_PROMPTS)
         if not isinstance(self._side, int) or self._side <= 0 or self._side % self._model.patch_size:
             raise ValueError(f"side {self._side!r}: expected a multiple of the patch size {self._model.patch_size}")
-        if not isinstance(self._keep_aspect, bool):
-            raise ValueError(f"keep_aspect {keep_aspect!r}: expected true or false")
+        for option, value in (("keep_aspect", self._keep_aspect), ("presence", presence)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{option} {value!r}: expected true or false")
         if not isinstance(template, str) or template.count("{}") != 1:
             raise ValueError(f"template {template!r}: expected a sentence with one {{}}, such as 'a photo of a {{}}.'")
 

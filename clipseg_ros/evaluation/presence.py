@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from clipseg_ros.engines.clipseg import ClipSegEngine
 from clipseg_ros.evaluation import curves
-from clipseg_ros.evaluation.metrics import LARGEST_FALSE_SHARE
+from clipseg_ros.evaluation.metrics import LARGEST_FALSE_SHARE, iou
 from clipseg_ros.evaluation.tabletop import ACCEPTED_FALSE_RATE, GROUPS, ask_all
+from clipseg_ros.masks import sigmoid
 from clipseg_ros.models.presence import strength
 
 LOGITS = np.arange(-7.0, 3.01, 0.25)  # thresholds
-SCORES = 1.0 / (1.0 + np.exp(-LOGITS))
+SCORES = sigmoid(LOGITS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,5 +75,4 @@ def best(answers: Answers, accepted: float = ACCEPTED_FALSE_RATE) -> Choice:
 def _iou(tables: np.ndarray, there: np.ndarray) -> float:
     """Of counts (Q, 4): tp, fp, fn, tn, of which nothing is marked where a prompt is not `there` (Q,)."""
     tp, fp = (tables[:, column] @ there for column in (0, 1))
-    whole = tables[:, 0].sum() + tables[:, 2].sum() + fp
-    return tp / whole if whole else float("nan")
+    return iou(tp, fp, tables[:, 0].sum() + tables[:, 2].sum() - tp)

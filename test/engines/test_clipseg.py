@@ -192,6 +192,7 @@ def test_the_template_surrounds_the_text(tiny_weights: Path, golden: dict[str, n
         ({"visual_prompt": "blur"}, "visual_prompt 'blur': expected one of object_red, "),
         ({"extract_layers": [3, 6]}, r"extract_layers \[3, 6\]: expected 3 rising"),
         ({"precision": "int8"}, "precision 'int8'"),
+        ({"presence": "no"}, "presence 'no': expected true or false"),
         ({"compiled": "no"}, "compiled 'no': expected true or false"),
     ],
 )
