@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.activations import QuickGELUActivation
 
 
 def attend(attention: nn.Module, tokens: torch.Tensor, causal: bool = False) -> torch.Tensor:
@@ -32,13 +33,22 @@ def attend_openly(attention: nn.Module, tokens: torch.Tensor) -> tuple[torch.Ten
 def pre_norm_block(block: nn.Module, tokens: torch.Tensor, causal: bool = False) -> torch.Tensor:
     """(B, n, D) tokens after a block of CLIP, which normalises before it attends."""
     tokens = tokens + attend(block.self_attn, block.layer_norm1(tokens), causal)
-    return tokens + block.mlp(block.layer_norm2(tokens))
+    return tokens + _feed_forward(block.mlp, block.layer_norm2(tokens))
 
 
 def post_norm_block(block: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """(B, n, D) tokens after a block of CLIPSeg's decoder, which normalises after it attended."""
     tokens = block.layer_norm1(tokens + attend(block.self_attn, tokens))
-    return block.layer_norm2(tokens + block.mlp(tokens))
+    return block.layer_norm2(tokens + _feed_forward(block.mlp, tokens))
+
+
+def _feed_forward(mlp: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """What mlp makes of tokens. Its widest activation is gated where it lies, unless gradients are wanted: to write it
+    down three times over took a fifth of the demo model's time on a CPU."""
+    if torch.is_grad_enabled() or not isinstance(mlp.activation_fn, QuickGELUActivation):
+        return mlp(tokens)
+    hidden = mlp.fc1(tokens)
+    return mlp.fc2(hidden.mul_((1.702 * hidden).sigmoid_()))
 
 
 def _heads(attention: nn.Module, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

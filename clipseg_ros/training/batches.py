@@ -144,8 +144,13 @@ def near_objects(labels: np.ndarray, grid: int, share: float, rng: np.random.Gen
 
 
 def crop(picture: np.ndarray, side: int, output: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random square of picture (H, W, 4) around some pixel of an object, a little stretched: image (side, side, 3)
-    uint8 and class ids (output, output) uint8."""
+    """A random square of picture (H, W, 4), see cut: image (side, side, 3) uint8 and class ids (output, output)
+    uint8."""
+    return shrink(cut(picture, rng), side, output, rng)
+
+
+def cut(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(h, w, 4) a random window of picture (H, W, 4) around some pixel of an object, nearly square, flipped or not."""
     height, width = picture.shape[:2]
     length, stretch = min(height, width) * rng.uniform(0.6, 1.0), rng.permutation([1.0, rng.uniform(0.85, 1.0)])
     rows, columns = (int(length * factor) for factor in stretch)
@@ -154,8 +159,14 @@ def crop(picture: np.ndarray, side: int, output: int, rng: np.random.Generator) 
     corner = spot - rng.uniform(0.2, 0.8, 2) * (rows, columns)
     top, left = np.clip(corner, 0, (height - rows, width - columns)).astype(int)
     window = np.ascontiguousarray(picture[top : top + rows, left : left + columns])
-    if rng.random() < 0.5:
-        window = np.ascontiguousarray(window[:, ::-1])
+    return np.ascontiguousarray(window[:, ::-1]) if rng.random() < 0.5 else window
+
+
+def shrink(
+    window: np.ndarray, side: int, output: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """window (h, w, 4) as the network takes it: image (side, side, 3) uint8, varied, and class ids (output, output)
+    uint8."""
     image = resize_image(np.ascontiguousarray(window[..., :3]), (side, side)).astype(np.float32)
     labels = cv2.resize(window[..., 3], (output, output), interpolation=cv2.INTER_NEAREST)
     return varied(image, rng), labels

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage `joint`: towers and decoder learn together from masks, with supports and colourless pictures among them."""
+"""Stage `joint`: towers and decoder learn together from masks, of examples and of sets of kinds, too, and in pictures
+without colours or with odd ones."""
 
 from __future__ import annotations
 
@@ -14,22 +15,24 @@ from clipseg_ros.models import visual_prompts
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.segmentation import Support
 from clipseg_ros.training import network
-from clipseg_ros.training.batches import PREFIXES, PhraseBook, crop
+from clipseg_ros.training.batches import PREFIXES, PhraseBook, cut, shrink
 from clipseg_ros.training.decoders import input_format
-from clipseg_ros.training.losses import additive_loss
+from clipseg_ros.training.losses import additive_loss, union_loss
 from clipseg_ros.training.masks import draw_shown, draw_text_weight, lesson_loss
 from clipseg_ros.training.readings import VISUAL_PROMPT
 from clipseg_ros.training.recipes import Recipe
 from clipseg_ros.training.spans import draw_scene_spans
-from clipseg_ros.training.views import LEAST, colourless
+from clipseg_ros.training.unions import MOST, NONE, Unions
+from clipseg_ros.training.views import LEAST, colourless, repainted
 
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """B pictures: images (B, side, side, 3) uint8 and spans (1, 4) (see spans). N prompts each: phrases (B, N) numbers
-    in the book, supports (B, N) numbers of `shown`, counted from 1, 0 without one, text_weight (B, N) float32; targets,
-    undecided (B, N, H, W) bool. shown: (S, 3, v, v) float32 pixels of the supports. prefix: a number in PREFIXES.
-    squares: (K, 4) phrases as losses.additive_loss takes them."""
+    """B pictures: images (B, side, side, 3) uint8 and spans (1, 4) (see spans). N prompts each: phrases (B, N, M)
+    numbers in the book, of whose vectors it is the mean, most of them of one phrase and filled up with unions.NONE;
+    supports (B, N) numbers of `shown`, counted from 1, 0 without one, text_weight (B, N) float32; targets, undecided
+    (B, N, H, W) bool. shown: (S, 3, v, v) float32 pixels of the supports. prefix: a number in PREFIXES. squares: (K, 4)
+    phrases as losses.additive_loss takes them. traits, kinds: (T,) and (T, M), see unions.Unions.traits."""
 
     images: np.ndarray
     spans: np.ndarray
@@ -41,6 +44,8 @@ class Lesson:
     shown: torch.Tensor
     prefix: int
     squares: np.ndarray
+    traits: np.ndarray
+    kinds: np.ndarray
 
 
 class JointTask:
@@ -59,7 +64,8 @@ class JointTask:
         ]
         self._pictures = _pictures_of(pool[: recipe.examples])
         self._classes = np.array([one for one in self._pictures if one in book.pairs])
-        self._words = _coloured_words(book)
+        self._words, self._unions = _coloured_words(book), Unions(book)
+        self._tables = book.truth, book.undecided
         self._visual = visual_prompts.find(VISUAL_PROMPT)
 
     def draw(self, step: int, rank: int, ranks: int) -> Lesson:
@@ -68,54 +74,67 @@ class JointTask:
         rng = np.random.default_rng([lessons.schedule.seed, 3, step, rank])
         shape = (lessons.batch // ranks, lessons.prompts)
         images = np.empty((shape[0], recipe.side, recipe.side, 3), np.uint8)
-        phrases, supports, weights = np.empty(shape, int), np.zeros(shape, int), np.ones(shape, np.float32)
+        phrases = np.full((*shape, MOST), NONE)
+        supports, weights = np.zeros(shape, int), np.ones(shape, np.float32)
         targets, undecided = np.empty((2, *shape, recipe.output, recipe.output), bool)
         shown = []
         for index, picture in enumerate(rng.choice(len(self._pool), shape[0], replace=False)):
-            images[index], labels = crop(self._pool[picture], recipe.side, recipe.output, rng)
+            window, chance = cut(self._pool[picture], rng), rng.random()
+            grey, plain = chance < recipe.colourless, chance < recipe.colourless + recipe.repainted
+            window = repainted(window, rng) if plain and not grey else window
+            image, labels = shrink(window, recipe.side, recipe.output, rng)
+            images[index] = colourless(image, rng) if grey else image
             pixels = np.bincount(labels.ravel(), minlength=256)
-            plain = rng.random() < recipe.colourless
-            phrases[index] = self._book.draw(pixels, lessons.prompts, recipe.absent, rng, plain)
-            if plain:
-                images[index] = colourless(images[index], rng)
-            else:
-                for place in np.flatnonzero(rng.random(lessons.prompts) < lessons.mixed):
-                    one = draw_shown(self._classes, pixels, recipe.absent, rng)
-                    shown.append(self._support(one, rng))
-                    phrases[index, place], supports[index, place] = self._book.pairs[one], len(shown)
-                    weights[index, place] = draw_text_weight(rng)
-            targets[index] = self._book.truth[phrases[index]][:, labels]
-            undecided[index] = self._book.undecided[phrases[index]][:, labels]
+            phrases[index, :, 0] = self._book.draw(pixels, lessons.prompts, recipe.absent, rng, plain)
+            chance = rng.random(lessons.prompts)
+            for place in np.flatnonzero(chance < recipe.unions if len(self._unions) else []):
+                phrases[index, place] = self._unions.draw(pixels, recipe.absent, rng)
+            for place in np.flatnonzero(chance > 1.0 - lessons.mixed if not plain and len(self._classes) else []):
+                one = draw_shown(self._classes, pixels, recipe.absent, rng)
+                shown.append(self._support(one, rng))
+                phrases[index, place, 0], supports[index, place] = self._book.pairs[one], len(shown)
+                weights[index, place] = draw_text_weight(rng)
+            for place, members in enumerate(phrases[index]):
+                truth, unsaid = (table[members[members != NONE]].any(0) for table in self._tables)
+                targets[index, place], undecided[index, place] = truth[labels], (unsaid & ~truth)[labels]
         side = recipe.view_side
         return Lesson(
             images, draw_scene_spans(1, recipe, rng), phrases, supports, weights, targets, undecided,
             torch.stack(shown) if shown else torch.zeros(0, 3, side, side),
-            int(rng.integers(len(PREFIXES))), self._squares(rng),
+            int(rng.integers(len(PREFIXES))), self._squares(rng), *self._unions.traits(rng),
         )
 
     def loss(self, batch: Lesson) -> torch.Tensor:
-        """That of the masks, and how far pairs of colour and object are from a sum."""
-        asked, squares = batch.phrases.size, batch.squares.size
-        texts = self._embed(np.concatenate([batch.phrases.ravel(), batch.squares.ravel()]), batch.prefix)
-        own, four = texts.split([asked, squares])
-        none = own.new_zeros(1, own.shape[1])
+        """That of the masks, how far pairs of colour and object are from a sum, and traits from what their kinds have
+        in common."""
+        own, four, traits, kinds = self._means(
+            batch.prefix, batch.phrases, batch.squares[..., None], batch.traits[..., None], batch.kinds
+        )
+        none = own.new_zeros(1, own.shape[-1])
         shown = torch.cat([none, self._model.embed_image(batch.shown.to(self._device))]) if len(batch.shown) else none
-        supports = shown[torch.from_numpy(batch.supports.ravel())]
-        weight = torch.from_numpy(batch.text_weight.ravel()).to(self._device)[:, None]
-        vectors = torch.lerp(supports, own, weight).unflatten(0, batch.phrases.shape)
+        supports = shown[torch.from_numpy(batch.supports)]
+        vectors = torch.lerp(supports, own, torch.from_numpy(batch.text_weight).to(self._device)[..., None])
         pixels = network.normalised(batch.images, self._device)
         readouts = self._model.encode_image(pixels, spans=torch.from_numpy(batch.spans).to(self._device))
         targets, undecided = (torch.from_numpy(one).to(self._device) for one in (batch.targets, batch.undecided))
-        logits = self._model.decode(readouts, vectors)
-        additive = additive_loss(four.unflatten(0, batch.squares.shape)) if squares else 0.0
-        return lesson_loss(logits, targets, undecided, self.recipe.joint) + self.recipe.additive * additive
+        loss = lesson_loss(self._model.decode(readouts, vectors), targets, undecided, self.recipe.joint)
+        if len(four):
+            loss = loss + self.recipe.additive * additive_loss(four)
+        return loss + self.recipe.traits * union_loss(traits, kinds) if len(traits) else loss
 
-    def _embed(self, phrases: np.ndarray, prefix: int) -> torch.Tensor:
-        """(P, E) vectors of phrases (P,), each computed once."""
-        once, places = np.unique(phrases, return_inverse=True)
+    def _means(self, prefix: int, *sets: np.ndarray) -> list[torch.Tensor]:
+        """(..., E) the mean vector of the phrases in each row of `sets` (..., M), filled up with NONE; every phrase is
+        embedded once."""
+        once = np.unique(np.concatenate([one.ravel() for one in sets]))
+        once = once[once != NONE]
         texts = self._texts[prefix]
-        ids, lengths = texts["input_ids"][once], texts["attention_mask"][once].sum(1)
-        return self._model.embed_text(ids, lengths)[torch.from_numpy(places)]
+        found = self._model.embed_text(texts["input_ids"][once], texts["attention_mask"][once].sum(1))
+        found = torch.cat([found.new_zeros(1, found.shape[1]), found])  # what fills up adds nothing
+        means = []
+        for one in sets:
+            counts = torch.from_numpy((one != NONE).sum(-1, keepdims=True)).to(self._device)
+            means.append(found[torch.from_numpy(np.searchsorted(once, one, side="right"))].sum(-2) / counts)
+        return means
 
     def _support(self, one: int, rng: np.random.Generator) -> torch.Tensor:
         """(3, v, v) pixels that show a random object of class `one`."""

@@ -76,6 +76,13 @@ def additive_loss(vectors: torch.Tensor) -> torch.Tensor:
     return rest / (vectors - vectors.mean((0, 1))).square().sum(2).mean().detach()
 
 
+def union_loss(vectors: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    """How far vectors (K, E) of traits are from means (K, E): of the vectors of the kinds that have the trait. The mean
+    squared difference, in parts of the means' variance, which has no gradient."""
+    rest = (vectors - means).square().sum(1).mean()
+    return rest / (means - means.mean(0)).square().sum(1).mean().detach()
+
+
 class DenseClasses(nn.Module):
     """What every patch shows, kind and colour, read linearly off the tower's last tokens; dropped after training.
 

@@ -40,9 +40,12 @@ class Recipe:
     Stage `masks`: the towers are frozen, the decoder learns from the first `examples` scenes; a share `absent` of the
     prompts is not to be seen.
     Stage `joint`, which the paper lacks, None for none: the towers learn from masks, too, for so small a CLIP tells
-    things apart better than it tells where they end. A share `colourless` of its pictures lose colour and are asked
-    nothing of it, so that a thing is known in a colour that it was never seen in; `additive` weighs the loss that keeps
-    the vectors of a colour and an object a sum of both, over `squares` of four such texts a step (see additive_loss).
+    things apart better than it tells where they end. So that a thing is known in a colour that it was never seen in, a
+    share `colourless` of its pictures lose colour, in a share `repainted` all things get hues without a name, and
+    neither is asked for colours; `additive` weighs the loss that keeps the vectors of a colour and an object a sum of
+    both, over `squares` of four such texts a step (see additive_loss). So that a trait finds a thing that it was never
+    shown with, `traits` weighs the loss that draws its vector to the mean of its kinds' (see union_loss), and a share
+    `unions` of the prompts are means of a few random kinds, whose masks are all of theirs.
     Comparisons: `engine` names the decoder (clipseg, clip-deconv, vitseg; vitseg's own vision tower learns kinds and
     colours in place of captions), `groups` the phrases that masks are taught with, None for all.
     """
@@ -94,9 +97,12 @@ class Recipe:
         ),
         batch=10, prompts=3, mixed=0.15, presence=0.25,
     )
-    colourless: float = 0.25
+    colourless: float = 0.13
+    repainted: float = 0.32
     additive: float = 2.0
     squares: int = 24
+    traits: float = 0.3
+    unions: float = 0.3
 
     @property
     def grid(self) -> int:
@@ -120,7 +126,8 @@ _SMOKE = Recipe(
 
 RECIPES = {
     "demo": Recipe(),
-    "demo-objects": Recipe(groups=("object", "colour")),
+    "demo-frozen": Recipe(joint=None),  # the paper's two stages, which the comparisons keep to
+    "demo-objects": Recipe(groups=("object", "colour"), joint=None),
     "demo-clip-deconv": Recipe(engine="clip-deconv", joint=None),
     "demo-vitseg": Recipe(engine="vitseg", joint=None),
     "demo-smoke": _SMOKE,

@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
+import colorsys
+
 import cv2
 import numpy as np
 
+from clipseg_ros.datasets import tabletop
 from clipseg_ros.masks import resize_image
 
 GREY = np.array((124, 116, 104), np.float32)  # the mean that normalising subtracts: what darkens goes towards it
 LEAST = 100  # pixels of an object from which it is worth a view
 RED = (220, 20, 20)
+APART = 11  # steps of OpenCV's 180 that a hue keeps from the one held out; red and orange are 14 apart
+VIVID = 70  # saturation of 255 from which a pixel has a hue to turn
+HUES = {
+    name: round(180 * colorsys.rgb_to_hsv(*rgb)[0])
+    for name, rgb in tabletop.COLOURS.items() if np.ptp(rgb) > VIVID
+}  # in OpenCV's steps
 
 
 def draw_view(picture: np.ndarray, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
@@ -48,6 +57,39 @@ def colourless(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     light = image @ np.array((0.299, 0.587, 0.114), np.float32)
     part = np.float32(min(1.0, rng.uniform(0.4, 1.4)))
     return (image + part * (light[..., None] - image)).round().astype(np.uint8)
+
+
+def repainted(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 4) uint8 of picture (H, W, 4) uint8, RGB and class ids: every object in a hue, shade and lightness of its
+    own, that are seldom those of a colour with a name.
+
+    No hue comes near that of the colour held out of the object's kind (tabletop.UNSEEN_PAIRS). Black things stay so.
+    """
+    hsv = cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_RGB2HSV)
+    hue, saturation, value = (plane.astype(float) for plane in cv2.split(hsv))
+    for one in np.unique(picture[..., 3][picture[..., 3] > 0]):
+        name, pixels = tabletop.class_names()[int(one)], picture[..., 3] == one
+        fresh = _free_hue(name["kind"], rng)
+        if name["colour"] in HUES:
+            main = pixels & (saturation > VIVID)
+            hue[main] = (hue[main] + fresh - HUES[name["colour"]]) % 180
+            saturation[main] *= rng.uniform(0.55, 1.0)
+            value[main] *= rng.uniform(0.6, 1.1)
+        elif name["colour"] == "white":
+            main = pixels & (saturation < VIVID)
+            hue[main] = fresh
+            saturation[main] += rng.uniform(90.0, 200.0)
+            value[main] *= rng.uniform(0.6, 1.0)
+    hsv = cv2.merge([np.clip(plane, 0.0, 255.0).astype(np.uint8) for plane in (hue, saturation, value)])
+    return np.dstack([cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), picture[..., 3]])
+
+
+def _free_hue(kind: str, rng: np.random.Generator) -> int:
+    """A hue of 180 away from the colour that is held out of the kind."""
+    held = HUES.get(dict(tabletop.UNSEEN_PAIRS).get(kind, ""))
+    hues = np.arange(180)
+    away = hues if held is None else hues[np.abs((hues - held + 90) % 180 - 90) > APART]
+    return int(rng.choice(away))
 
 
 def _cut(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,10 +13,11 @@ from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.training import network, tokenizer
 from clipseg_ros.training.batches import PREFIXES, PhraseBook
 from clipseg_ros.training.joint import JointTask
-from clipseg_ros.training.losses import additive_loss
+from clipseg_ros.training.losses import additive_loss, union_loss
 from clipseg_ros.training.pool import render_pool
 from clipseg_ros.training.recipes import RECIPES
-from clipseg_ros.training.views import colourless
+from clipseg_ros.training.unions import MOST, NONE, Unions
+from clipseg_ros.training.views import APART, HUES, colourless, repainted
 
 SMOKE = RECIPES["demo-smoke"]
 CPU = torch.device("cpu")
@@ -53,7 +55,8 @@ def test_supports_are_counted_from_one_and_stand_for_one_kind_in_one_colour(task
         used = np.sort(lesson.supports[lesson.supports > 0])
         assert np.array_equal(used, np.arange(1, len(lesson.shown) + 1))
         assert (lesson.text_weight[lesson.supports == 0] == 1.0).all()
-        assert all(len(task._book.phrases[one].classes) == 1 for one in lesson.phrases[lesson.supports > 0])
+        assert all(len(task._book.phrases[one].classes) == 1 for one in lesson.phrases[lesson.supports > 0][:, 0])
+        assert (lesson.phrases[lesson.supports > 0][:, 1:] == NONE).all()
         seen += len(used)
     assert seen > 5
 
@@ -63,7 +66,73 @@ def test_a_picture_without_colour_is_asked_nothing_of_it(task, lessons):
     spread = np.array([np.ptp(image.astype(int), axis=2).max() for image, _ in pictures])
     grey = [phrases for (_, phrases), most in zip(pictures, spread) if most < 3]  # noise is taken away with the colour
     assert 0.02 < len(grey) / len(pictures) < 0.4
-    assert all(task._book.plain[phrases].all() for phrases in grey)
+    assert all(task._book.plain[phrases[phrases != NONE]].all() for phrases in grey)
+
+
+def test_a_set_of_kinds_is_the_mean_of_their_vectors_and_the_union_of_their_masks(task, lessons):
+    book, seen = task._book, 0
+    for lesson in lessons[:10]:
+        for picture, prompt in np.argwhere((lesson.phrases[..., 1:] != NONE).any(-1)):
+            members = lesson.phrases[picture, prompt]
+            members = members[members != NONE]
+            assert (book.groups[members] == "object").all() and lesson.supports[picture, prompt] == 0
+            found = task._means(lesson.prefix, lesson.phrases[picture, prompt])[0]
+            alone = task._means(lesson.prefix, members[:, None])[0]
+            torch.testing.assert_close(found, alone.mean(0))
+            kinds = [book.phrases[one].classes for one in members]
+            assert len(set(kinds)) == len(kinds)
+            seen += 1
+    assert seen > 5
+
+
+def test_the_mask_of_a_set_covers_just_its_kinds():
+    book = PhraseBook(masks=True)
+    unions, rng = Unions(book), np.random.default_rng(0)
+    pixels = np.zeros(256, int)
+    pixels[[tabletop.class_id("mug", "red"), tabletop.class_id("sofa", "blue")]] = 500
+    pixels[tabletop.class_id("duck", "green")] = 3  # hovers
+    there, sizes = 0, set()
+    for _ in range(300):
+        found = unions.draw(pixels, 0.4, rng)
+        members = found[found != NONE]
+        sizes.add(len(members))
+        truth = book.truth[members].any(0)
+        assert not truth[tabletop.class_id("duck", "green")]
+        there += (truth @ pixels) > 0
+    assert sizes == set(range(2, MOST + 1)) and 150 < there < 210
+
+
+def test_a_trait_is_what_its_kinds_are_the_held_out_one_among_them():
+    book = PhraseBook(masks=True)
+    phrases, kinds = Unions(book).traits(np.random.default_rng(0))
+    found = {book.phrases[one].text: {book.phrases[kind].text for kind in row[row != NONE]} for one, row in
+             zip(phrases, kinds)}
+    assert found["something to sit on"] in [{a, b, c} for a in ("chair", "dining chair") for b in ("stool", "bar stool")
+                                            for c in ("sofa", "couch")]
+    assert len(found) == sum(one.group in ("affordance", "attribute", "part") for one in book.phrases)
+
+
+def test_a_trait_costs_its_distance_from_the_mean_of_its_kinds():
+    means = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 5)))
+    assert union_loss(means, means) == pytest.approx(0.0, abs=1e-12)
+    assert union_loss(means + 1.0, means) > union_loss(means + 0.5, means) > 0.1
+    assert union_loss(3.0 * (means + 1.0), 3.0 * means) == pytest.approx(float(union_loss(means + 1.0, means)))
+
+
+def test_repainting_never_shows_a_kind_near_its_held_out_hue_and_turns_only_objects():
+    held = {kind: HUES[colour] for kind, colour in tabletop.UNSEEN_PAIRS if colour in HUES}
+    rng = np.random.default_rng(0)
+    for kind, hue in list(held.items())[:6]:
+        for colour in ("red", "blue", "white"):
+            picture = np.zeros((8, 8, 4), np.uint8)
+            picture[..., :3] = (90, 120, 60)
+            picture[2:6, 2:6] = (*tabletop.COLOURS[colour], tabletop.class_id(kind, colour))
+            for _ in range(40):
+                found = repainted(picture, rng)
+                turned = int(cv2.cvtColor(found[None, 3, 3:4, :3], cv2.COLOR_RGB2HSV)[0, 0, 0])
+                assert min(abs(turned - hue), 180 - abs(turned - hue)) >= APART - 2  # what uint8 rounds
+                assert np.array_equal(found[..., 3], picture[..., 3])
+                assert np.abs(found[0].astype(int) - picture[0]).max() <= 2
 
 
 def test_squares_are_two_words_in_two_colours_that_training_shows(task, lessons):
