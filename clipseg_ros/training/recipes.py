@@ -92,7 +92,7 @@ class Recipe:
 
     joint: Lessons | None = Lessons(
         Schedule(
-            steps=5_200, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
+            steps=9_900, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
             groups=((r"^clip", 0.5, 1.0),),
         ),
         batch=10, prompts=3, mixed=0.15, presence=0.25,
