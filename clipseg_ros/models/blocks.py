@@ -44,7 +44,7 @@ def post_norm_block(block: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 def _feed_forward(mlp: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """What mlp makes of tokens. Its widest activation is gated where it lies, unless gradients are wanted: to write it
-    down three times over took a fifth of the demo model's time on a CPU."""
+    down three times over cost up to a fifth of a small network's time on a CPU, in page faults."""
     if torch.is_grad_enabled() or not isinstance(mlp.activation_fn, QuickGELUActivation):
         return mlp(tokens)
     hidden = mlp.fc1(tokens)
