@@ -33,16 +33,16 @@ def attend_openly(attention: nn.Module, tokens: torch.Tensor) -> tuple[torch.Ten
 def pre_norm_block(block: nn.Module, tokens: torch.Tensor, causal: bool = False) -> torch.Tensor:
     """(B, n, D) tokens after a block of CLIP, which normalises before it attends."""
     tokens = tokens + attend(block.self_attn, block.layer_norm1(tokens), causal)
-    return tokens + _feed_forward(block.mlp, block.layer_norm2(tokens))
+    return tokens + feed_forward(block.mlp, block.layer_norm2(tokens))
 
 
 def post_norm_block(block: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """(B, n, D) tokens after a block of CLIPSeg's decoder, which normalises after it attended."""
     tokens = block.layer_norm1(tokens + attend(block.self_attn, tokens))
-    return block.layer_norm2(tokens + _feed_forward(block.mlp, tokens))
+    return block.layer_norm2(tokens + feed_forward(block.mlp, tokens))
 
 
-def _feed_forward(mlp: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def feed_forward(mlp: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """What mlp makes of tokens. Its widest activation is gated where it lies, unless gradients are wanted: to write it
     down three times over cost up to a fifth of a small network's time on a CPU, in page faults."""
     if torch.is_grad_enabled() or not isinstance(mlp.activation_fn, QuickGELUActivation):

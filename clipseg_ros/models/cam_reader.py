@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clipseg_ros.models.blocks import pre_norm_block
+from clipseg_ros.models.blocks import feed_forward, pre_norm_block
 from clipseg_ros.models.clip import CLIP, Look
 
 BACKWARD_FLOATS = 2**24  # in the feed-forward layer, of the texts whose gradients are taken at once: 64 MiB
@@ -85,7 +85,7 @@ class CamReader(nn.Module):
     def _feature(self, patches: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
         """(E,) mean of the projected patches (n, D), to which attention brought `mixed` (n, D)."""
         tokens = patches + self.block.self_attn.out_proj(mixed)
-        tokens = tokens + self.block.mlp(self.block.layer_norm2(tokens))
+        tokens = tokens + feed_forward(self.block.mlp, self.block.layer_norm2(tokens))
         return self.projection(self.norm(tokens).mean(dim=0))
 
 

@@ -17,7 +17,7 @@ from transformers import CLIPModel
 from transformers.models.clipseg.modeling_clipseg import CLIPSegModel
 
 from clipseg_ros.models import weights as weights_files
-from clipseg_ros.models.blocks import attend_openly, attention_maps, pre_norm_block
+from clipseg_ros.models.blocks import attend_openly, attention_maps, feed_forward, pre_norm_block
 
 LAYERS_OF_ATTENTION = 8  # the last ones, whose mean says which patches belong together (CLIP-ES)
 CACHED_GRIDS = 8
@@ -94,7 +94,7 @@ class CLIP(nn.Module):
                 continue
             mixed, weights = attend_openly(block.self_attn, block.layer_norm1(tokens))
             tokens = tokens + mixed
-            tokens = tokens + block.mlp(block.layer_norm2(tokens))
+            tokens = tokens + feed_forward(block.mlp, block.layer_norm2(tokens))
             maps.append(weights[0, 1:, 1:])
         grid = (pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size)
         if not attention:

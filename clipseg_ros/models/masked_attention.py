@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from clipseg_ros.models.blocks import feed_forward
 from clipseg_ros.models.clipseg import CLIPSeg
 
 
@@ -61,7 +62,7 @@ def embed_masked_image(
         tokens = tokens + _attend(
             block.self_attn, block.layer_norm1(tokens), hidden & masked, 0.0 if masking.by_zero else -torch.inf
         )
-        tokens = tokens + block.mlp(block.layer_norm2(tokens))
+        tokens = tokens + feed_forward(block.mlp, block.layer_norm2(tokens))
     return model.network.clip.visual_projection(vision.post_layernorm(tokens[:, 0]))
 
 
