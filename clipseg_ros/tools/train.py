@@ -59,12 +59,10 @@ def families() -> Iterator[Family]:
     """Every recipe there is; a family is imported when it is its turn."""
     from clipseg_ros.training import recipes
 
-    names = {id(one): name for name, one in recipes.RECIPES.items()}
-
     def train_demo(recipe: recipes.Recipe, root: Path, out: Path, device: str) -> Path:
         from clipseg_ros.training.train import train
 
-        folder = train(names[id(recipe)], recipe, out, device)
+        folder = train(recipe, out, device)
         print((folder / "README.md").read_text())
         return folder
 

@@ -16,11 +16,11 @@ TEXT = """# {title}
 Trained from scratch by this package on scenes of `clipseg_ros.datasets.tabletop`; it knows the {words} words in
 `clipseg_ros.json` and toys on tables, nothing else. Made by
 
-    python -m clipseg_ros train {name} --out build/train
+    python -m clipseg_ros train {name}{option} --out build/train
 
 which renders {scenes} scenes (seeds {first_seed} to {last}) without what is held out
-(`datasets/tabletop/held_out.py`), teaches the towers for {caption_steps} steps of {batch} scenes and {views} object
-views (seed {caption_seed}), freezes them, and teaches the decoder on {examples} of the scenes for {mask_lessons}{joint_lessons}; the
+(`datasets/tabletop/held_out.py`), {towers},
+freezes them, and teaches the decoder on {examples} of the scenes for {mask_lessons}{joint_lessons}; the
 steps took {minutes} minutes. Scores were then moved so that {threshold} is the threshold that suits scenes
 {validation_first} to {validation_last}, as does the presence in `clipseg_ros.json`, the strength of logits below which
 nothing is marked. {parameters:.1f} million parameters, stored as float16.
@@ -45,7 +45,7 @@ TITLES = {
 
 
 def write(
-    folder: Path, name: str, recipe: Recipe, logs: list[Path], words: int, parameters: int, threshold: float,
+    folder: Path, recipe: Recipe, logs: list[Path], words: int, parameters: int, threshold: float,
     scores: benchmark.Scores, speed: Speed,
 ) -> None:
     """Write folder/README.md. logs: the log.csv of each stage; scores: of recipe.tests."""
@@ -54,9 +54,9 @@ def write(
     rows.append(f"| absent | {scores.false_positive_rate(index):.3f} | - |")
     tests, validation = recipe.tests, recipe.validation
     text = TEXT.format(
-        **asdict(recipe), **asdict(speed), runs=RUNS, size=SIZE, title=TITLES[recipe.engine], words=words, name=name,
-        last=recipe.first_seed + recipe.scenes - 1, caption_steps=recipe.captions.steps,
-        caption_seed=recipe.captions.seed, mask_lessons=_steps(recipe.masks),
+        **asdict(recipe), **asdict(speed), runs=RUNS, size=SIZE, title=TITLES[recipe.engine], words=words,
+        last=recipe.first_seed + recipe.scenes - 1, option=f" --clip {recipe.clip}" if recipe.clip else "",
+        towers=_towers(recipe), mask_lessons=_steps(recipe.masks),
         joint_lessons=f", then towers and decoder together for {_steps(recipe.joint)}" if recipe.joint else "",
         minutes=" + ".join(f"{log.read(path)[-1][2] / 60.0:.0f}" for path in logs),
         validation_first=validation[0], validation_last=validation[-1], threshold=threshold,
@@ -65,6 +65,16 @@ def write(
         meanings="\n".join(f"- {group}: {meaning}." for group, meaning in benchmark.GROUPS.items()),
     )
     (folder / "README.md").write_text(text)
+
+
+def _towers(recipe: Recipe) -> str:
+    if recipe.clip:
+        return f"takes the towers that `{recipe.clip}` has"
+    taught = recipe.captions
+    return (
+        f"teaches the towers for {taught.steps} steps of {recipe.batch} scenes and {recipe.views} object views (seed "
+        f"{taught.seed})"
+    )
 
 
 def _steps(lessons: Lessons) -> str:

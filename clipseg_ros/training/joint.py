@@ -111,8 +111,8 @@ class JointTask:
             batch.prefix, batch.phrases, batch.squares[..., None], batch.traits[..., None], batch.kinds
         )
         none = own.new_zeros(1, own.shape[-1])
-        shown = torch.cat([none, self._model.embed_image(batch.shown.to(self._device))]) if len(batch.shown) else none
-        supports = shown[torch.from_numpy(batch.supports)]
+        shown = self._model.embed_image(batch.shown.to(self._device)).float() if len(batch.shown) else none[:0]
+        supports = torch.cat([none, shown])[torch.from_numpy(batch.supports)]
         vectors = torch.lerp(supports, own, torch.from_numpy(batch.text_weight).to(self._device)[..., None])
         pixels = network.normalised(batch.images, self._device)
         readouts = self._model.encode_image(pixels, spans=torch.from_numpy(batch.spans).to(self._device))
@@ -124,11 +124,11 @@ class JointTask:
 
     def _means(self, prefix: int, *sets: np.ndarray) -> list[torch.Tensor]:
         """(..., E) the mean vector of the phrases in each row of `sets` (..., M), filled up with NONE; every phrase is
-        embedded once."""
+        embedded once, and all is float32 from there on, under AMP, too: the losses take small differences."""
         once = np.unique(np.concatenate([one.ravel() for one in sets]))
         once = once[once != NONE]
         texts = self._texts[prefix]
-        found = self._model.embed_text(texts["input_ids"][once], texts["attention_mask"][once].sum(1))
+        found = self._model.embed_text(texts["input_ids"][once], texts["attention_mask"][once].sum(1)).float()
         found = torch.cat([found.new_zeros(1, found.shape[1]), found])  # what fills up adds nothing
         means = []
         for one in sets:

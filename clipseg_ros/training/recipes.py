@@ -46,12 +46,15 @@ class Recipe:
     both, over `squares` of four such texts a step (see additive_loss). So that a trait finds a thing that it was never
     shown with, `traits` weighs the loss that draws its vector to the mean of its kinds' (see union_loss), and a share
     `unions` of the prompts are means of a few random kinds, whose masks are all of theirs.
+    clip: a folder that stage captions wrote, by an earlier run, say, whose towers are taken in its place.
     Comparisons: `engine` names the decoder (clipseg, clip-deconv, vitseg; vitseg's own vision tower learns kinds and
     colours in place of captions), `groups` the phrases that masks are taught with, None for all.
     """
 
+    name: str
     engine: str = "clipseg"
     groups: tuple[str, ...] | None = None
+    clip: str | None = None
 
     side: int = 160
     patch: int = 8
@@ -116,21 +119,22 @@ class Recipe:
 
 
 _SMOKE = Recipe(
-    side=96, patch=8, input_side=128, width=64, depth=2, heads=2, feed_forward=128, extract_layers=(0, 1),
-    reduce_dim=32, text_width=64, text_depth=1, vector=64, scenes=8, validation=VALIDATION[:4], tests=TESTS[:4],
-    view_side=48,
+    "demo-smoke", side=96, patch=8, input_side=128, width=64, depth=2, heads=2, feed_forward=128,
+    extract_layers=(0, 1), reduce_dim=32, text_width=64, text_depth=1, vector=64,
+    scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
     captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
     masks=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=3, mixed=0.25, presence=0.5),
     joint=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=2, mixed=0.25, presence=0.5),
 )
 
-RECIPES = {
-    "demo": Recipe(),
-    "demo-frozen": Recipe(joint=None),  # the paper's two stages, which the comparisons keep to
-    "demo-objects": Recipe(groups=("object", "colour"), joint=None),
-    "demo-clip-deconv": Recipe(engine="clip-deconv", joint=None),
-    "demo-vitseg": Recipe(engine="vitseg", joint=None),
-    "demo-smoke": _SMOKE,
-    "demo-smoke-clip-deconv": replace(_SMOKE, engine="clip-deconv", groups=("object", "colour"), joint=None),
-    "demo-smoke-vitseg": replace(_SMOKE, engine="vitseg", joint=None),
-}
+_RECIPES = (
+    Recipe("demo"),
+    Recipe("demo-frozen", joint=None),  # the paper's two stages, which the comparisons keep to
+    Recipe("demo-objects", groups=("object", "colour"), joint=None),
+    Recipe("demo-clip-deconv", "clip-deconv", joint=None),
+    Recipe("demo-vitseg", "vitseg", joint=None),
+    _SMOKE,
+    replace(_SMOKE, name="demo-smoke-clip-deconv", engine="clip-deconv", groups=("object", "colour"), joint=None),
+    replace(_SMOKE, name="demo-smoke-vitseg", engine="vitseg", joint=None),
+)
+RECIPES = {recipe.name: recipe for recipe in _RECIPES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from clipseg_ros.engines.devices import find_device
 from clipseg_ros.evaluation import presence
 from clipseg_ros.evaluation import tabletop as benchmark
 from clipseg_ros.evaluation.speed import measure
-from clipseg_ros.models import weights
+from clipseg_ros.models import hub, weights
 from clipseg_ros.training import card, decoders, loop, network, plots, tokenizer
 from clipseg_ros.training.batches import PREFIXES, PhraseBook
 from clipseg_ros.training.captions import CaptionTask, KindTask
@@ -33,16 +34,18 @@ THRESHOLD = 0.5  # of every model trained here
 SAMPLE = 20  # pictures whose patches tell a fresh decoder what the towers say
 
 
-def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
-    """Run the recipe, going on where an earlier call stopped; returns the weights folder out/name/model.
+def train(recipe: Recipe, out: Path, device: str = "auto") -> Path:
+    """Run the recipe, going on where an earlier call stopped; returns the weights folder out/NAME/model.
 
     Recipes that share scenes and towers share them in `out`, too: out/pool, out/captions and out/kinds. Every stage
     writes its checkpoint, log.csv and curves.png; the folder of the weights gets, as its README, what the model reaches
     on the test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD, and beside
     it stands the presence chosen there (see evaluation.presence). Where stage `joint` changes the towers, the folder
-    keeps the CLIP that they were (see weights.clip_folder). Raises ValueError for a checkpoint of another recipe.
+    keeps the CLIP that they were (see weights.clip_folder). Raises ValueError for a folder of another recipe and for a
+    CLIP that stage `captions` did not write, WeightsError for none.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    run = out / recipe.name
+    loop.claim(run, recipe)
     found = find_device(device)
     pool = render_pool(out / "pool", recipe.first_seed, recipe.scenes, os.cpu_count() or 1)
     vocabulary = tokenizer.words_of([*PREFIXES, *(phrase.text for phrase in tabletop.phrases())])
@@ -58,16 +61,16 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
         write(task.model.network, folder / "clip", None)
         return folder / "clip"
 
-    clip = tower(CaptionTask, out / "captions")
+    clip = tower(CaptionTask, out / "captions") if recipe.clip is None else _taught(recipe.clip, vocabulary)
     backbone = tower(KindTask, out / "kinds") if recipe.engine == "vitseg" else clip
     student = decoders.build(_architecture(recipe, clip, backbone), recipe.masks.schedule.seed)
     student.model.to(found)
     book = PhraseBook(recipe.groups, masks=True)
-    _learn_masks(recipe, student, words, pool, book, out / name, found)
+    _learn_masks(recipe, student, words, pool, book, run, found)
     if recipe.joint is not None:
-        _learn_jointly(recipe, student, words, pool, book, out / name / "joint", found)
+        _learn_jointly(recipe, student, words, pool, book, run / "joint", found)
     student.model.eval()
-    model, folder = student.model.network, out / name / "model"
+    model, folder = student.model.network, run / "model"
     write(model, folder, None)
     chosen = presence.best(presence.ask(engines.create(recipe.engine, str(folder), device), recipe.validation))
     shift = network.move_scores(model, chosen.threshold, THRESHOLD)
@@ -76,10 +79,18 @@ def train(name: str, recipe: Recipe, out: Path, device: str = "auto") -> Path:
     write(model, folder, THRESHOLD, None if chosen.presence is None else chosen.presence + shift)
     engine = engines.create(recipe.engine, str(folder), device)
     scores, speed = benchmark.measure(engine, recipe.tests), measure(engine, "mug")
-    stages = [clip.parent, backbone.parent, out / name, *([out / name / "joint"] if recipe.joint else [])]
-    logs = [stage / "log.csv" for stage in stages]
+    stages = [clip.parent, backbone.parent, run, *([run / "joint"] if recipe.joint else [])]
+    logs = [log for stage in dict.fromkeys(stages) if (log := stage / "log.csv").is_file()]
     parameters = sum(weight.numel() for weight in model.parameters())
-    card.write(folder, name, recipe, list(dict.fromkeys(logs)), len(vocabulary), parameters, THRESHOLD, scores, speed)
+    card.write(folder, recipe, logs, len(vocabulary), parameters, THRESHOLD, scores, speed)
+    return folder
+
+
+def _taught(clip: str, vocabulary: Collection[str]) -> Path:
+    """The folder of a CLIP that knows just these words."""
+    folder = hub.find(clip)
+    if weights.read_notes(folder).vocabulary != set(vocabulary):
+        raise ValueError(f"clip {clip}: expected the CLIP of a tabletop recipe, such as build/train/captions/clip")
     return folder
 
 

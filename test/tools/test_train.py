@@ -62,5 +62,5 @@ def test_zegclip_is_trained_on_the_clip_that_is_named(
 
 
 def test_a_clip_is_refused_where_the_recipe_makes_its_own(capsys: Capture) -> None:
-    assert main(["train", "demo", "--clip", "folder"]) == 1
-    assert "--clip folder: recipe demo takes none" in capsys.readouterr().err
+    assert main(["train", "clipseg-pc", "--root", ".", "--clip", "folder"]) == 1
+    assert "--clip folder: recipe clipseg-pc takes none" in capsys.readouterr().err

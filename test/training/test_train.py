@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from clipseg_ros import engines
 from clipseg_ros.datasets import tabletop
@@ -27,7 +29,7 @@ def out(tmp_path_factory):
 @pytest.fixture(scope="module", params=SMOKES)
 def finished(request, out):
     """(recipe's name, weights folder); all recipes share scenes and towers."""
-    return request.param, training.train(request.param, RECIPES[request.param], out, "cpu")
+    return request.param, training.train(RECIPES[request.param], out, "cpu")
 
 
 def test_the_weights_folder_loads_into_the_engine_and_answers_texts_and_supports(finished):
@@ -63,7 +65,7 @@ def test_a_run_done_again_trains_nothing_and_writes_the_same_bytes(out, finished
     name, folder = finished
     before = (folder / "model.safetensors").read_bytes()
     log = (out / "captions" / "log.csv").read_text()
-    training.train(name, RECIPES[name], out, "cpu")
+    training.train(RECIPES[name], out, "cpu")
     assert (folder / "model.safetensors").read_bytes() == before
     assert (out / "captions" / "log.csv").read_text() == log
 
@@ -72,8 +74,24 @@ def test_a_checkpoint_of_another_recipe_is_refused(out, finished):
     name, _ = finished
     masks = RECIPES[name].masks
     other = replace(RECIPES[name], masks=replace(masks, schedule=replace(masks.schedule, steps=3)))
-    with pytest.raises(ValueError, match="another schedule"):
-        training.train(name, other, out, "cpu")
+    with pytest.raises(ValueError, match="another recipe's folder"):
+        training.train(other, out, "cpu")
+
+
+def test_the_towers_of_an_earlier_run_stand_in_for_stage_captions(out, finished, tmp_path):
+    name, folder = finished
+    clip = out / "captions" / "clip"
+    again = training.train(replace(RECIPES[name], clip=str(clip)), tmp_path, "cpu")
+    assert not (tmp_path / "captions").exists()
+    assert f"train {name} --clip {clip} --out" in (again / "README.md").read_text()
+    first, second = (load_file(one / "model.safetensors") for one in (folder, again))
+    towers = [key for key in first if key.startswith("clip.")]  # of text alone for vitseg; given, they are float16
+    assert towers and all(torch.allclose(first[key].float(), second[key].float(), atol=0.01) for key in towers)
+
+
+def test_a_clip_with_other_words_is_refused(tiny_weights, tmp_path):
+    with pytest.raises(ValueError, match="expected the CLIP of a tabletop recipe"):
+        training.train(replace(RECIPES["demo-smoke"], clip=str(tiny_weights)), tmp_path, "cpu")
 
 
 def test_moved_scores_meet_the_new_threshold_where_they_met_the_old(finished):
