@@ -53,6 +53,18 @@ def test_every_text_of_a_lesson_is_there_once_and_means_its_phrase(task):
             assert tabletop.classes_of(text) == task._book.phrases[phrase].classes
 
 
+@pytest.mark.parametrize("kind", [CaptionTask, KindTask])
+@pytest.mark.parametrize("step", [0, SMOKE.view_steps])
+def test_under_amp_the_loss_is_nearly_the_same(kind, step, words, pool):
+    task = kind(SMOKE, words, pool, CPU)
+    lesson = task.draw(step, 0, 1)
+    with torch.no_grad():
+        whole = task.loss(lesson)
+        with torch.autocast("cpu", torch.bfloat16):  # float16 on a GPU
+            half = task.loss(lesson)
+    assert half.dtype == torch.float32 and float(half) == pytest.approx(float(whole), rel=0.02)
+
+
 def test_two_processes_see_other_scenes_of_half_the_batch(task):
     one, two = task.draw(3, 0, 2), task.draw(3, 1, 2)
     assert len(one.scenes.images) == len(two.scenes.images) == SMOKE.batch // 2

@@ -156,6 +156,15 @@ def test_all_of_the_network_learns(task):
     assert still == ["clip.logit_scale"]
 
 
+def test_under_amp_the_loss_is_nearly_the_same_and_all_but_products_stay_float32(task):
+    lesson = next(one for step in range(40) if len((one := task.draw(step, 0, 1)).shown) and len(one.squares))
+    with torch.no_grad():
+        whole = task.loss(lesson)
+        with torch.autocast("cpu", torch.bfloat16):  # float16 on a GPU
+            half = task.loss(lesson)
+    assert half.dtype == torch.float32 and float(half) == pytest.approx(float(whole), rel=0.02)
+
+
 def test_an_additive_table_costs_nothing_and_another_costs():
     rng = np.random.default_rng(0)
     colours, words = torch.from_numpy(rng.normal(size=(2, 2, 5))), torch.from_numpy(rng.normal(size=(2, 2, 5)))
