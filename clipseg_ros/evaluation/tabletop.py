@@ -32,10 +32,11 @@ GROUPS = {
     "support": "image and mask of an object of the same kind and colour in an earlier scene",
 }
 """Group -> what it asks."""
-ACCEPTED_FALSE_RATE = 0.03
+ACCEPTED_FALSE_RATE = 0.025
+"""Of the absent phrases on the validation scenes; on others it varies, and 3 % is the aim there."""
 THRESHOLDS = np.array([*np.arange(10, 95, 5), 92, 94, 96, 98, 99]) / 100.0
 HEIGHT, WIDTH = 240, 320
-VALIDATION, TESTS = range(10_000_000, 10_000_200), range(20_000_000, 20_000_500)
+VALIDATION, TESTS = range(10_000_000, 10_000_500), range(20_000_000, 20_000_500)
 """Seeds of the scenes that thresholds are chosen on, and of those that are measured; training sees neither."""
 
 

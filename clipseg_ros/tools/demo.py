@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder to write to (%(default)s)")
     parser.add_argument("--weights", default="demo", help="what the node loads (%(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (%(default)s)")
-    parser.add_argument("--scenes", type=int, default=24, help="each is one frame of a query (%(default)s)")
-    parser.add_argument("--rate", type=float, default=15.0, help="frames per second (%(default)s)")
+    parser.add_argument("--scenes", type=int, default=16, help="each is one frame of a query (%(default)s)")
+    parser.add_argument("--rate", type=float, default=7.0, help="frames per second (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -87,15 +87,15 @@ class Recipe:
     views_alone: int = 32
     absent: float = 0.4
 
-    examples: int = 7_000
+    examples: int = 3_500
     masks: Lessons = Lessons(
-        Schedule(steps=2_500, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0),
+        Schedule(steps=1_200, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0),
         batch=12, prompts=4, mixed=0.25, presence=0.5,
     )
 
     joint: Lessons | None = Lessons(
         Schedule(
-            steps=9_900, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
+            steps=9_300, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
             groups=((r"^clip", 0.5, 1.0),),
         ),
         batch=10, prompts=3, mixed=0.15, presence=0.25,
