@@ -48,11 +48,12 @@ def _variants(report: Report) -> Table:
             "transformers": "transformers, fp32"}
     table = [["640x480 (ms)", *(f"full-size, N = {count}" for count in COUNTS), "demo, N = 5", "IoU"]]
     case = "demo, 640x480, N = 5"
+    found = (row["way"] for row in report.rows if row["case"] == case and row["way"].startswith("fp32, side"))
+    smaller = next(found, "fp32, side")
     for way, words in ways.items():
         if way == "fp16" and report.kind == "cpu":
             continue
-        smaller = (row["way"] for row in report.rows if row["case"] == case and row["way"].startswith("fp32, side"))
-        demo = next(smaller, way) if "side" in way else way
+        demo = smaller if "side" in way else way
         cells = [report.value("clipseg", f"{FULL}, 640x480, N = {count}", way) for count in COUNTS]
         iou = "" if way.startswith("fp32") and "side" not in way else report.of("iou", "clipseg", case, demo)
         trained = "" if way == "fp32, compiled" else report.value("clipseg", case, demo)
