@@ -13,7 +13,7 @@ def attend(attention: nn.Module, tokens: torch.Tensor, causal: bool = False) -> 
     """(B, n, D) multi-head self-attention of tokens (B, n, D) by an attention module of transformers' CLIP."""
     query, key, value = _heads(attention, tokens)
     dropout = attention.dropout if attention.training else 0.0
-    mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
+    mixed = _mix(query, key, value, dropout, causal)
     return attention.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -58,6 +58,15 @@ def _heads(attention: nn.Module, tokens: torch.Tensor) -> tuple[torch.Tensor, to
         linear(tokens).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for linear in linears
     )
     return query, key, value
+
+
+def _mix(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float, causal: bool) -> torch.Tensor:
+    """(B, heads, n, d)."""
+    if query.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        # A CPU takes twice as long for it in bfloat16, linear layers half as long.
+        with torch.autocast("cpu", enabled=False):
+            return _mix(query.float(), key.float(), value.float(), dropout, causal)
+    return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
 
 
 def _maps(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
+from transformers import BatchEncoding, CLIPTokenizerFast
 
 from clipseg_ros.datasets import tabletop
 from clipseg_ros.masks import resize_image
@@ -108,6 +110,14 @@ class PhraseBook:
                 own = names[next(iter(phrase.classes))]
                 row[[i for i, n in names.items() if n["kind"] == own["kind"] or n["colour"] == own["colour"]]] = True
         return alike
+
+
+def tokens_of(book: PhraseBook, words: CLIPTokenizerFast, device: torch.device) -> list[BatchEncoding]:
+    """For each of PREFIXES, all phrases of the book behind it: input_ids and attention_mask (P, L)."""
+    return [
+        words([prefix + phrase.text for phrase in book.phrases], padding=True, return_tensors="pt").to(device)
+        for prefix in PREFIXES
+    ]
 
 
 def unseen_by_colour() -> np.ndarray:

@@ -57,7 +57,7 @@ def write(
         **asdict(recipe), **asdict(speed), runs=RUNS, size=SIZE, title=TITLES[recipe.engine], words=words,
         last=recipe.first_seed + recipe.scenes - 1, option=f" --clip {recipe.clip}" if recipe.clip else "",
         towers=_towers(recipe), mask_lessons=_steps(recipe.masks),
-        joint_lessons=f", then towers and decoder together for {_steps(recipe.joint)}" if recipe.joint else "",
+        joint_lessons=_joint_lessons(recipe),
         minutes=" + ".join(f"{log.read(path)[-1][2] / 60.0:.0f}" for path in logs),
         validation_first=validation[0], validation_last=validation[-1], threshold=threshold,
         parameters=parameters / 1e6, test_scenes=len(tests), test_first=tests[0], test_last=tests[-1],
@@ -74,6 +74,15 @@ def _towers(recipe: Recipe) -> str:
     return (
         f"teaches the towers for {taught.steps} steps of {recipe.batch} scenes and {recipe.views} object views (seed "
         f"{taught.seed})"
+    )
+
+
+def _joint_lessons(recipe: Recipe) -> str:
+    if recipe.joint is None:
+        return ""
+    return (
+        f", then towers and decoder together for {_steps(recipe.joint)}; a fresh text tower took over its vectors in "
+        f"{recipe.texts.steps} steps (seed {recipe.texts.seed})"
     )
 
 

@@ -15,7 +15,7 @@ from clipseg_ros.models import visual_prompts
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.segmentation import Support
 from clipseg_ros.training import network
-from clipseg_ros.training.batches import PREFIXES, PhraseBook, cut, shrink
+from clipseg_ros.training.batches import PREFIXES, PhraseBook, cut, shrink, tokens_of
 from clipseg_ros.training.decoders import input_format
 from clipseg_ros.training.losses import additive_loss, union_loss
 from clipseg_ros.training.masks import draw_shown, draw_text_weight, lesson_loss
@@ -58,10 +58,7 @@ class JointTask:
     ) -> None:
         self.recipe, self.module = recipe, model.network.requires_grad_(True)
         self._model, self._pool, self._book, self._device = model, pool, book, device
-        self._texts = [
-            words([prefix + phrase.text for phrase in book.phrases], padding=True, return_tensors="pt").to(device)
-            for prefix in PREFIXES
-        ]
+        self._texts = tokens_of(book, words, device)
         self._pictures = _pictures_of(pool[: recipe.examples])
         self._classes = np.array([one for one in self._pictures if one in book.pairs])
         self._words, self._unions = _coloured_words(book), Unions(book)

@@ -37,7 +37,8 @@ class Schedule:
     multiplied by what rises linearly from warm_up_from to 1, as detectron2 and mmcv do. groups: (regular expression,
     times learning_rate, times weight_decay) for the parameters in whose name in `module` it is found; the first counts.
     muon: the rate of Muon for the matrices of transformer blocks, on the same curve; 0 leaves them to AdamW.
-    clip: largest norm of the gradient, 0 for no limit. amp: float16 with a scaled loss on a GPU; the CPU keeps float32.
+    clip: largest norm of the gradient, 0 for no limit. amp: float16 with a scaled loss on a GPU. bfloat16: on a CPU
+    that multiplies in it, products are taken so; any other CPU keeps float32, as all do without.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Schedule:
     muon: float = 0.0
     clip: float = 0.0
     amp: bool = True
+    bfloat16: bool = False
     seed: int = 0
 
 
@@ -87,6 +89,15 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
 
 
+def find_half(schedule: Schedule, device: torch.device) -> torch.dtype | None:
+    """The type that a run on the device multiplies in, None for float32."""
+    if device.type == "cuda":
+        return torch.float16 if schedule.amp else None
+    # Torch before 2.10 can't tell; without the instructions bfloat16 is slower than float32 by far.
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    return torch.bfloat16 if schedule.bfloat16 and (able.get("avx512_bf16") or able.get("amx_bf16")) else None
+
+
 class Learner:
     """A task with its optimiser and the step that comes next; `state` and `restore` hold all that the next depends on.
 
@@ -98,6 +109,7 @@ class Learner:
         self._task, self._schedule, self._device, self._group = task, schedule, device, group
         self._optimisers = _optimisers(task.module, schedule)
         self._scaler = torch.amp.GradScaler(device.type, enabled=schedule.amp and device.type == "cuda")
+        self._half = find_half(schedule, device)
 
     def learn(self, batch: Any) -> float:
         """One step of the optimiser; returns the loss. Raises FloatingPointError where it is no number."""
@@ -106,7 +118,7 @@ class Learner:
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = part * group.get("times", 1.0) * optimiser.defaults["lr"]
-        with torch.autocast(self._device.type, torch.float16, enabled=self._scaler.is_enabled()):
+        with torch.autocast(self._device.type, self._half, enabled=self._half is not None):
             loss = self._task.loss(batch)
         self._task.module.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()

@@ -23,9 +23,15 @@ class Lessons:
     dice: float = 1.0
 
 
+_MASKS = Lessons(
+    Schedule(steps=1_200, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0),
+    batch=12, prompts=4, mixed=0.25, presence=0.5,
+)
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A small CLIPSeg from scratch on rendered tabletop scenes: the paper's two stages, and a third.
+    """A small CLIPSeg from scratch on rendered tabletop scenes: the paper's two stages, and two more.
 
     Network: input_side: of the square with as many pixels as a camera's picture is resized to, aspect kept; side: of
     the cut-outs of such pictures that it learns from; patch in pixels; width / depth / heads / feed-forward of the
@@ -46,6 +52,7 @@ class Recipe:
     both, over `squares` of four such texts a step (see additive_loss). So that a trait finds a thing that it was never
     shown with, `traits` weighs the loss that draws its vector to the mean of its kinds' (see union_loss), and a share
     `unions` of the prompts are means of a few random kinds, whose masks are all of theirs.
+    Stage `texts`, after joint: a fresh text tower learns the vectors of the one that joint taught (see texts).
     clip: a folder that stage captions wrote, by an earlier run, say, whose towers are taken in its place.
     Comparisons: `engine` names the decoder (clipseg, clip-deconv, vitseg; vitseg's own vision tower learns kinds and
     colours in place of captions), `groups` the phrases that masks are taught with, None for all.
@@ -88,15 +95,12 @@ class Recipe:
     absent: float = 0.4
 
     examples: int = 3_500
-    masks: Lessons = Lessons(
-        Schedule(steps=1_200, learning_rate=1e-3, final_rate=1e-5, warm_up=50, clip=1.0),
-        batch=12, prompts=4, mixed=0.25, presence=0.5,
-    )
+    masks: Lessons = _MASKS
 
     joint: Lessons | None = Lessons(
         Schedule(
-            steps=9_300, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
-            groups=((r"^clip", 0.5, 1.0),),
+            steps=16_000, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
+            groups=((r"^clip", 0.5, 1.0),), bfloat16=True,
         ),
         batch=10, prompts=3, mixed=0.15, presence=0.25,
     )
@@ -106,6 +110,10 @@ class Recipe:
     squares: int = 24
     traits: float = 0.3
     unions: float = 0.3
+
+    texts: Schedule = Schedule(
+        steps=3_000, learning_rate=1e-3, warm_up=20, weight_decay=3.0, beta2=0.98, groups=((r"bias|norm", 1.0, 0.0),)
+    )
 
     @property
     def grid(self) -> int:
@@ -125,10 +133,11 @@ _SMOKE = Recipe(
     captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
     masks=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=3, mixed=0.25, presence=0.5),
     joint=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=2, mixed=0.25, presence=0.5),
+    texts=Schedule(steps=2, learning_rate=1e-3),
 )
 
 _RECIPES = (
-    Recipe("demo"),
+    Recipe("demo", masks=replace(_MASKS, schedule=replace(_MASKS.schedule, steps=300))),  # a start for stage joint
     Recipe("demo-frozen", joint=None),  # the paper's two stages, which the comparisons keep to
     Recipe("demo-objects", groups=("object", "colour"), joint=None),
     Recipe("demo-clip-deconv", "clip-deconv", joint=None),

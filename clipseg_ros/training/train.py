@@ -29,6 +29,7 @@ from clipseg_ros.training.masks import MaskTask
 from clipseg_ros.training.pool import render_pool
 from clipseg_ros.training.readings import Readings, read
 from clipseg_ros.training.recipes import Recipe
+from clipseg_ros.training.texts import TextTask
 
 THRESHOLD = 0.5  # of every model trained here
 SAMPLE = 20  # pictures whose patches tell a fresh decoder what the towers say
@@ -56,8 +57,7 @@ def train(recipe: Recipe, out: Path, device: str = "auto") -> Path:
 
     def tower(kind: type[KindTask], folder: Path) -> Path:
         task = kind(recipe, words, pool, found)
-        loop.run(task, recipe.captions, folder, found)
-        plots.curves(folder)
+        _learn(task, recipe.captions, folder, found)
         write(task.model.network, folder / "clip", None)
         return folder / "clip"
 
@@ -68,7 +68,8 @@ def train(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     book = PhraseBook(recipe.groups, masks=True)
     _learn_masks(recipe, student, words, pool, book, run, found)
     if recipe.joint is not None:
-        _learn_jointly(recipe, student, words, pool, book, run / "joint", found)
+        _learn(JointTask(recipe, student.model, words, pool, book, found), recipe.joint.schedule, run / "joint", found)
+        _learn(TextTask(recipe, student.model, words, book, found), recipe.texts, run / "texts", found)
     student.model.eval()
     model, folder = student.model.network, run / "model"
     write(model, folder, None)
@@ -79,7 +80,7 @@ def train(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     write(model, folder, THRESHOLD, None if chosen.presence is None else chosen.presence + shift)
     engine = engines.create(recipe.engine, str(folder), device)
     scores, speed = benchmark.measure(engine, recipe.tests), measure(engine, "mug")
-    stages = [clip.parent, backbone.parent, run, *([run / "joint"] if recipe.joint else [])]
+    stages = [clip.parent, backbone.parent, run, run / "joint", run / "texts"]
     logs = [log for stage in dict.fromkeys(stages) if (log := stage / "log.csv").is_file()]
     parameters = sum(weight.numel() for weight in model.parameters())
     card.write(folder, recipe, logs, len(vocabulary), parameters, THRESHOLD, scores, speed)
@@ -115,15 +116,11 @@ def _learn_masks(
     if recipe.engine == "clipseg":
         network.align(model.network.decoder, model.network.clip, _patches(readings, device))
     # Of vitseg the projection of supports stays as it was drawn, as the authors left it: readings are taken once.
-    loop.run(MaskTask(recipe, model, model.network.decoder, readings, book, texts.clone()), schedule, out, device)
-    plots.curves(out)
+    _learn(MaskTask(recipe, model, model.network.decoder, readings, book, texts.clone()), schedule, out, device)
 
 
-def _learn_jointly(
-    recipe: Recipe, student: decoders.Student, words: CLIPTokenizerFast, pool: np.ndarray, book: PhraseBook, out: Path,
-    device: torch.device,
-) -> None:
-    loop.run(JointTask(recipe, student.model, words, pool, book, device), recipe.joint.schedule, out, device)
+def _learn(task: loop.Task, schedule: loop.Schedule, out: Path, device: torch.device) -> None:
+    loop.run(task, schedule, out, device)
     plots.curves(out)
 
 

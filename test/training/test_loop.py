@@ -59,6 +59,11 @@ class Regression:
         return (self.module(batch[0]) - batch[1]).square().mean()
 
 
+def able() -> dict[str, bool]:
+    """What torch says of a CPU that multiplies in bfloat16."""
+    return {"avx512_bf16": True}
+
+
 def weights(out: Path) -> dict[str, torch.Tensor]:
     return torch.load(out / "checkpoint.pt", weights_only=True)["module"]
 
@@ -222,12 +227,35 @@ def test_under_torchrun_each_process_takes_its_own_gpu(monkeypatch: pytest.Monke
     assert [str(distributed.own_device(torch.device(name))) for name in names] == ["cuda:1", "cuda:0", "cpu"]
 
 
-def test_a_run_stopped_half_way_goes_on_as_the_whole_run(tmp_path: Path, one_thread: None) -> None:
-    loop.run(Regression(), SCHEDULE, tmp_path / "whole", CPU)
-    loop.run(Regression(), SCHEDULE, tmp_path / "half", CPU, until=5)
+@pytest.mark.parametrize("schedule", [SCHEDULE, replace(SCHEDULE, bfloat16=True)])
+def test_a_run_stopped_half_way_goes_on_as_the_whole_run(
+    tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch, schedule: loop.Schedule
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", able, raising=False)
+    loop.run(Regression(), schedule, tmp_path / "whole", CPU)
+    loop.run(Regression(), schedule, tmp_path / "half", CPU, until=5)
     assert torch.load(tmp_path / "half" / "checkpoint.pt", weights_only=True)["step"] == 5
     half = Regression(seed=9)
-    loop.run(half, SCHEDULE, tmp_path / "half", CPU, until=5)
+    loop.run(half, schedule, tmp_path / "half", CPU, until=5)
     assert not half.drawn and same(weights(tmp_path / "half"), half.module.state_dict())
-    loop.run(half, SCHEDULE, tmp_path / "half", CPU)
+    loop.run(half, schedule, tmp_path / "half", CPU)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "half"))
+
+
+def test_a_cpu_multiplies_in_bfloat16_where_asked_and_able(monkeypatch: pytest.MonkeyPatch) -> None:
+    types: list[torch.dtype] = []
+
+    class Watched(Regression):
+        def loss(self, batch: tuple[torch.Tensor, torch.Tensor, int]) -> torch.Tensor:
+            types.append(self.module(batch[0]).dtype)
+            return super().loss(batch)
+
+    asked = replace(SCHEDULE, bfloat16=True)
+    for capabilities, schedule in ((able, asked), (able, SCHEDULE), (dict, asked)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", capabilities, raising=False)
+        task = Watched()
+        loop.Learner(task, schedule, CPU, distributed.Group()).learn(task.draw(0, 0, 1))
+        assert all(weight.dtype == torch.float32 for weight in task.module.parameters())
+    assert types == [torch.bfloat16, torch.float32, torch.float32]
+    assert loop.find_half(asked, torch.device("cuda")) == torch.float16
+    assert loop.find_half(replace(asked, amp=False), torch.device("cuda")) is None
