@@ -65,7 +65,7 @@ class Recipe:
 
     side: int = 160
     patch: int = 8
-    input_side: int = 224
+    input_side: int = 240
     width: int = 128
     depth: int = 6
     heads: int = 4
@@ -99,7 +99,7 @@ class Recipe:
 
     joint: Lessons | None = Lessons(
         Schedule(
-            steps=16_000, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
+            steps=14_000, learning_rate=6e-4, final_rate=1e-5, warm_up=100, weight_decay=0.05, beta2=0.98, clip=1.0,
             groups=((r"^clip", 0.5, 1.0),), bfloat16=True,
         ),
         batch=10, prompts=3, mixed=0.15, presence=0.25,
