@@ -93,7 +93,7 @@ def find_half(schedule: Schedule, device: torch.device) -> torch.dtype | None:
     """The type that a run on the device multiplies in, None for float32."""
     if device.type == "cuda":
         return torch.float16 if schedule.amp else None
-    # Torch before 2.10 can't tell; without the instructions bfloat16 is slower than float32 by far.
+    # Older versions of torch cannot tell; without the instructions bfloat16 is slower than float32 by far.
     able = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.bfloat16 if schedule.bfloat16 and (able.get("avx512_bf16") or able.get("amx_bf16")) else None
 

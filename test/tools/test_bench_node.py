@@ -48,7 +48,8 @@ def test_without_ros_the_part_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_tiny_node_is_measured_over_dds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rclpy")
     out = tmp_path / "bench.json"
-    assert main(["bench", "--quick", "--only", "node", "--device", "cpu", "--out", str(out)]) == 0, capsys.readouterr()
+    code = main(["bench", "--quick", "--only", "node", "--device", "cpu", "--out", str(out)])
+    assert code == 0, capsys.readouterr().err
     rows = {row["way"]: row for row in json.loads(out.read_text())["rows"]}
     assert rows["latency at 30 Hz"]["value"] > 0.0 and "masks/s" in rows["latency at 30 Hz"]["note"]
     assert rows["input age at 30 Hz"]["value"] > 0.0
