@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for family in families():
         if args.recipe in family.recipes:
-            print(f"weights: {_train(family, args)}")
+            _print(f"weights: {_train(family, args)}")
             return 0
     raise ValueError(f"recipe {args.recipe!r}: `train --list` shows the names")
 
@@ -63,7 +64,7 @@ def families() -> Iterator[Family]:
         from clipseg_ros.training.train import train
 
         folder = train(recipe, out, device)
-        print((folder / "README.md").read_text())
+        _print((folder / "README.md").read_text())
         return folder
 
     yield Family(
@@ -87,6 +88,12 @@ def _of_papers(recipes: Mapping[str, Any], train: Callable[[Any, Path, Path, str
         recipes, lambda one: one.about, train, lambda one: OUT if one.name.startswith("tabletop-") else None,
         lambda name: OUT / name,
     )
+
+
+def _print(text: str) -> None:
+    """Once, whatever the number of processes."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text)
 
 
 def _train(family: Family, args: argparse.Namespace) -> Path:

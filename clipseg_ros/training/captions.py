@@ -15,6 +15,7 @@ from transformers import CLIPTokenizerFast
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.training import network
 from clipseg_ros.training.batches import VISIBLE, Captions, PhraseBook, Pictures, draw_pictures, near_objects
+from clipseg_ros.training.distributed import share_of
 from clipseg_ros.training.losses import DenseClasses, Fit, Look
 from clipseg_ros.training.recipes import Recipe
 from clipseg_ros.training.spans import draw_scene_spans, draw_view_spans
@@ -69,10 +70,10 @@ class KindTask:
         recipe, rng = self.recipe, np.random.default_rng([self.recipe.captions.seed, step, rank])
         alone = step < recipe.view_steps
         scenes = draw_pictures(
-            self._pool, self._book, recipe, 0 if alone else recipe.batch // ranks, recipe.phrases, rng
+            self._pool, self._book, recipe, 0 if alone else share_of(recipe.batch, ranks), recipe.phrases, rng
         )
         near = [near_objects(one, recipe.grid, recipe.share, rng) for one in scenes.labels]
-        count = (recipe.views_alone if alone else recipe.views) // ranks
+        count = share_of(recipe.views_alone if alone else recipe.views, ranks)
         chosen = rng.choice(len(self._pool), count, replace=count > len(self._pool))
         views, labels, shown = zip(*(draw_view(self._pool[one], recipe.view_side, rng) for one in chosen))
         rows = scenes if len(near) else self._captions_of(np.array(shown), rng)

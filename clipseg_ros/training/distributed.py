@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
+
+PATIENCE = timedelta(hours=2)  # for what rank 0 does alone: rendering scenes, measuring
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,25 @@ class Group:
         return loss[0] / self.ranks
 
 
+def share_of(batch: int, ranks: int) -> int:
+    """What each of `ranks` processes has of a batch. Raises ValueError where they cannot share it evenly."""
+    if batch % ranks:
+        raise ValueError(f"batch of {batch}: {ranks} processes cannot share it evenly")
+    return batch // ranks
+
+
+def once(act: Callable[[], object]) -> None:
+    """Rank 0 acts, such as to write what all will read, and the others wait until it has; alone, a process just acts.
+
+    Called within `join`.
+    """
+    together = distributed.is_initialized()
+    if not together or distributed.get_rank() == 0:
+        act()
+    if together:
+        distributed.barrier()
+
+
 def own_device(device: torch.device) -> torch.device:
     """The device of this process: of `cuda`, the GPU that torchrun's LOCAL_RANK counts; any other as it is."""
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
@@ -66,7 +88,7 @@ def join(device: torch.device) -> Iterator[Group]:
     # A run may have several stages, each with a loop of its own: the outermost group stays.
     outermost = not distributed.is_initialized()
     if outermost:
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Group(distributed.get_rank(), distributed.get_world_size())
     finally:

@@ -17,6 +17,7 @@ from clipseg_ros.segmentation import Support
 from clipseg_ros.training import network
 from clipseg_ros.training.batches import PREFIXES, PhraseBook, cut, shrink, tokens_of
 from clipseg_ros.training.decoders import input_format
+from clipseg_ros.training.distributed import share_of
 from clipseg_ros.training.losses import additive_loss, union_loss
 from clipseg_ros.training.masks import draw_shown, draw_text_weight, lesson_loss
 from clipseg_ros.training.readings import VISUAL_PROMPT
@@ -69,7 +70,7 @@ class JointTask:
         """The pictures of a step, shared out over the processes, with their prompts."""
         recipe, lessons = self.recipe, self.recipe.joint
         rng = np.random.default_rng([lessons.schedule.seed, 3, step, rank])
-        shape = (lessons.batch // ranks, lessons.prompts)
+        shape = (share_of(lessons.batch, ranks), lessons.prompts)
         images = np.empty((shape[0], recipe.side, recipe.side, 3), np.uint8)
         phrases = np.full((*shape, MOST), NONE)
         supports, weights = np.zeros(shape, int), np.ones(shape, np.float32)

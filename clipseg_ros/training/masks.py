@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.training.batches import VISIBLE, PhraseBook
+from clipseg_ros.training.distributed import share_of
 from clipseg_ros.training.losses import mask_loss, presence_loss
 from clipseg_ros.training.readings import Readings
 from clipseg_ros.training.recipes import Lessons, Recipe
@@ -55,7 +56,8 @@ class MaskTask:
         """The pictures of a step, shared out over the processes, with their prompts."""
         recipe, lessons = self.recipe, self.recipe.masks
         rng = np.random.default_rng([lessons.schedule.seed, 2, step, rank])
-        count, shape = lessons.batch // ranks, (lessons.batch // ranks, lessons.prompts)
+        count = share_of(lessons.batch, ranks)
+        shape = (count, lessons.prompts)
         pictures = np.sort(rng.choice(len(self._readings.labels), count, replace=False))
         phrases, supports, weights = np.empty(shape, int), np.zeros(shape, int), np.ones(shape, np.float32)
         targets, undecided = np.empty((2, *shape, recipe.output, recipe.output), bool)

@@ -18,6 +18,7 @@ from clipseg_ros.datasets import IGNORE
 from clipseg_ros.models.maskformer import IMAGENET_MEAN, IMAGENET_STD, ProposalNetwork
 from clipseg_ros.models.ovseg_clip import MaskedCLIP
 from clipseg_ros.models.weights import TextFormat
+from clipseg_ros.training.distributed import share_of
 from clipseg_ros.training.ovseg_losses import Truth, clamp_scale, contrastive, proposal_losses
 
 EPOCHS = 2**31  # no place in a batch, so that orders and examples draw from different generators
@@ -44,9 +45,7 @@ class Drawing:
 
     def draw(self, step: int, rank: int, ranks: int) -> list[Any]:
         """The share of process `rank`. Raises ValueError where the processes cannot share the batch evenly."""
-        if self._batch % ranks:
-            raise ValueError(f"batch of {self._batch}: {ranks} processes cannot share it evenly")
-        share = self._batch // ranks
+        share = share_of(self._batch, ranks)
         first = step * self._batch + rank * share
         return list(self._threads.map(self._example, range(first, first + share)))
 

@@ -54,7 +54,7 @@ def train(recipe: Recipe, root: Path, out: Path, device: str = "auto") -> Path:
         if group.rank == 0:
             loop.claim(out, recipe)
         if isinstance(recipe, PairRecipe):
-            _mine(recipe, root, out, own)
+            distributed.once(lambda: _mine(recipe, root, out, own))
             return out
         learn = _learn_proposals if isinstance(recipe, ProposalRecipe) else _learn_cut_outs
         network, folder = learn(recipe, root, out, own)

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from clipseg_ros.datasets import tabletop
+from clipseg_ros.training import distributed
 
 HEIGHT, WIDTH = 240, 320
 CHUNK = 64
@@ -19,17 +20,20 @@ def render_pool(folder: Path, first_seed: int, scenes: int, workers: int) -> np.
     """(scenes, HEIGHT, WIDTH, 4) uint8: RGB and the class id of every pixel; no pair that is held out.
 
     Each scene is seen once, from a random place of the camera's path. A chunk that is already there is kept, so that
-    a run cut short goes on where it was.
+    a run cut short goes on where it was. Under torchrun, rank 0 renders.
     """
     folder.mkdir(parents=True, exist_ok=True)
     last = first_seed + scenes
     spans = [(start, min(start + CHUNK, last)) for start in range(first_seed, last, CHUNK)]
     jobs = [(folder / f"{start}_{stop}.npy", start, stop) for start, stop in spans]
-    missing = [job for job in jobs if not job[0].is_file()]
+    distributed.once(lambda: _render([job for job in jobs if not job[0].is_file()], workers))
+    return np.concatenate([np.load(path) for path, *_ in jobs])
+
+
+def _render(missing: list[tuple[Path, int, int]], workers: int) -> None:
     with get_context("spawn").Pool(workers) as pool:
         for _ in tqdm(pool.imap_unordered(_render_chunk, missing), total=len(missing), desc="rendering", unit="chunk"):
             pass
-    return np.concatenate([np.load(path) for path, *_ in jobs])
 
 
 def _render_chunk(job: tuple[Path, int, int]) -> None:

@@ -130,7 +130,7 @@ _SMOKE = Recipe(
     "demo-smoke", side=96, patch=8, input_side=128, width=64, depth=2, heads=2, feed_forward=128,
     extract_layers=(0, 1), reduce_dim=32, text_width=64, text_depth=1, vector=64,
     scenes=8, validation=VALIDATION[:4], tests=TESTS[:4], view_side=48,
-    captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=3, view_steps=1, views_alone=5,
+    captions=Schedule(steps=2, learning_rate=1e-3, muon=0.02), batch=4, views=4, view_steps=1, views_alone=6,
     masks=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=3, mixed=0.25, presence=0.5),
     joint=Lessons(Schedule(steps=2, learning_rate=1e-3), batch=2, prompts=2, mixed=0.25, presence=0.5),
     texts=Schedule(steps=2, learning_rate=1e-3),

@@ -18,6 +18,7 @@ from clipseg_ros.datasets import Sample
 from clipseg_ros.masks import resize_image
 from clipseg_ros.models.visual_prompts import VisualPrompt, prompt_pixels
 from clipseg_ros.training.decoders import Student
+from clipseg_ros.training.distributed import share_of
 
 ORDERS = ("shuffled", "file")
 EPOCHS = 2**31  # no place in a batch, so that orders and examples draw from different generators
@@ -81,9 +82,7 @@ class SegmentTask:
     def draw(self, step: int, rank: int, ranks: int) -> Batch:
         """The share of process `rank`. Raises ValueError where the processes cannot share the batch evenly."""
         size = self._sampling.batch
-        if size % ranks:
-            raise ValueError(f"batch of {size}: {ranks} processes cannot share it evenly")
-        share = size // ranks
+        share = share_of(size, ranks)
         places = range(step * size + rank * share, step * size + (rank + 1) * share)
         examples = list(self._threads.map(self._example, places))
         images, prompts, targets, supports = zip(*examples)

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizerFast
@@ -20,8 +18,8 @@ def words_of(texts: Iterable[str]) -> list[str]:
     return sorted({word for text in texts for word in re.findall(r"\w+", text.lower())})
 
 
-def build(words: Iterable[str], folder: Path) -> CLIPTokenizerFast:
-    """Write the files that CLIPTokenizerFast reads into folder; return the tokenizer. words: ASCII letters.
+def build(words: Iterable[str]) -> CLIPTokenizerFast:
+    """A tokenizer to which each of `words`, of ASCII letters, is one token.
 
     The ids depend on the words alone; the end token has the highest, as in CLIP.
     """
@@ -29,14 +27,10 @@ def build(words: Iterable[str], folder: Path) -> CLIPTokenizerFast:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     ends, words_and_parts = (letter + WORD_END for letter in letters), (left + right for left, right in merges)
     tokens = [*letters, *ends, *words_and_parts, START, END]
-    tokenizer = CLIPTokenizerFast(
+    return CLIPTokenizerFast(
         vocab={token: index for index, token in enumerate(tokens)}, merges=merges,
         unk_token=END, bos_token=START, eos_token=END, pad_token=END,
     )
-    tokenizer.save_pretrained(folder)
-    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))
-    return tokenizer
 
 
 def learn_merges(words: Iterable[str]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from clipseg_ros.evaluation import presence
 from clipseg_ros.evaluation import tabletop as benchmark
 from clipseg_ros.evaluation.speed import measure
 from clipseg_ros.models import hub, weights
-from clipseg_ros.training import card, decoders, loop, network, plots, tokenizer
+from clipseg_ros.training import card, decoders, distributed, loop, network, plots, tokenizer
 from clipseg_ros.training.batches import PREFIXES, PhraseBook
 from clipseg_ros.training.captions import CaptionTask, KindTask
 from clipseg_ros.training.decoders import Architecture
@@ -42,48 +43,58 @@ def train(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     writes its checkpoint, log.csv and curves.png; the folder of the weights gets, as its README, what the model reaches
     on the test scenes. Scores are moved so that the threshold that suits the validation scenes is THRESHOLD, and beside
     it stands the presence chosen there (see evaluation.presence). Where stage `joint` changes the towers, the folder
-    keeps the CLIP that they were (see weights.clip_folder). Raises ValueError for a folder of another recipe and for a
-    CLIP that stage `captions` did not write, WeightsError for none.
+    keeps the CLIP that they were (see weights.clip_folder). Under torchrun, rank 0 renders, measures and writes. Raises
+    ValueError for a folder of another recipe and for a CLIP that stage `captions` did not write, WeightsError for none.
     """
+    own = distributed.own_device(find_device(device))
+    with distributed.join(own):
+        return _train(recipe, out, own)
+
+
+def _train(recipe: Recipe, out: Path, device: torch.device) -> Path:
     run = out / recipe.name
-    loop.claim(run, recipe)
-    found = find_device(device)
+    distributed.once(partial(loop.claim, run, recipe))
     pool = render_pool(out / "pool", recipe.first_seed, recipe.scenes, os.cpu_count() or 1)
     vocabulary = tokenizer.words_of([*PREFIXES, *(phrase.text for phrase in tabletop.phrases())])
-    words = tokenizer.build(vocabulary, out / "tokenizer")
+    words = tokenizer.build(vocabulary)
 
     def write(model: nn.Module, folder: Path, threshold: float | None, presence: float | None = None) -> None:
         network.save(model, words, folder, vocabulary, threshold, recipe.input_side, recipe.view_side, presence)
 
     def tower(kind: type[KindTask], folder: Path) -> Path:
-        task = kind(recipe, words, pool, found)
-        _learn(task, recipe.captions, folder, found)
-        write(task.model.network, folder / "clip", None)
+        task = kind(recipe, words, pool, device)
+        _learn(task, recipe.captions, folder, device)
+        distributed.once(partial(write, task.model.network, folder / "clip", None))
         return folder / "clip"
 
     clip = tower(CaptionTask, out / "captions") if recipe.clip is None else _taught(recipe.clip, vocabulary)
     backbone = tower(KindTask, out / "kinds") if recipe.engine == "vitseg" else clip
     student = decoders.build(_architecture(recipe, clip, backbone), recipe.masks.schedule.seed)
-    student.model.to(found)
+    student.model.to(device)
     book = PhraseBook(recipe.groups, masks=True)
-    _learn_masks(recipe, student, words, pool, book, run, found)
+    _learn_masks(recipe, student, words, pool, book, run, device)
     if recipe.joint is not None:
-        _learn(JointTask(recipe, student.model, words, pool, book, found), recipe.joint.schedule, run / "joint", found)
-        _learn(TextTask(recipe, student.model, words, book, found), recipe.texts, run / "texts", found)
+        joint = JointTask(recipe, student.model, words, pool, book, device)
+        _learn(joint, recipe.joint.schedule, run / "joint", device)
+        _learn(TextTask(recipe, student.model, words, book, device), recipe.texts, run / "texts", device)
     student.model.eval()
     model, folder = student.model.network, run / "model"
-    write(model, folder, None)
-    chosen = presence.best(presence.ask(engines.create(recipe.engine, str(folder), device), recipe.validation))
-    shift = network.move_scores(model, chosen.threshold, THRESHOLD)
-    if recipe.joint is not None:  # its towers are no longer the CLIP that engine car needs
-        shutil.copytree(clip, folder / weights.CLIP, dirs_exist_ok=True)
-    write(model, folder, THRESHOLD, None if chosen.presence is None else chosen.presence + shift)
-    engine = engines.create(recipe.engine, str(folder), device)
-    scores, speed = benchmark.measure(engine, recipe.tests), measure(engine, "mug")
-    stages = [clip.parent, backbone.parent, run, run / "joint", run / "texts"]
-    logs = [log for stage in dict.fromkeys(stages) if (log := stage / "log.csv").is_file()]
-    parameters = sum(weight.numel() for weight in model.parameters())
-    card.write(folder, recipe, logs, len(vocabulary), parameters, THRESHOLD, scores, speed)
+
+    def finish() -> None:
+        write(model, folder, None)
+        chosen = presence.best(presence.ask(engines.create(recipe.engine, str(folder), str(device)), recipe.validation))
+        shift = network.move_scores(model, chosen.threshold, THRESHOLD)
+        if recipe.joint is not None:  # its towers are no longer the CLIP that engine car needs
+            shutil.copytree(clip, folder / weights.CLIP, dirs_exist_ok=True)
+        write(model, folder, THRESHOLD, None if chosen.presence is None else chosen.presence + shift)
+        engine = engines.create(recipe.engine, str(folder), str(device))
+        scores, speed = benchmark.measure(engine, recipe.tests), measure(engine, "mug")
+        stages = [clip.parent, backbone.parent, run, run / "joint", run / "texts"]
+        logs = [log for stage in dict.fromkeys(stages) if (log := stage / "log.csv").is_file()]
+        parameters = sum(weight.numel() for weight in model.parameters())
+        card.write(folder, recipe, logs, len(vocabulary), parameters, THRESHOLD, scores, speed)
+
+    distributed.once(finish)
     return folder
 
 
@@ -121,7 +132,7 @@ def _learn_masks(
 
 def _learn(task: loop.Task, schedule: loop.Schedule, out: Path, device: torch.device) -> None:
     loop.run(task, schedule, out, device)
-    plots.curves(out)
+    distributed.once(partial(plots.curves, out))
 
 
 def _patches(readings: Readings, device: torch.device) -> torch.Tensor:

@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
+from clipseg_ros.training.distributed import share_of
 from clipseg_ros.training.zegclip_losses import LOSSES, UNSEEN, pseudo_labels
 from clipseg_ros.training.zegclip_student import Student
 
@@ -87,9 +88,7 @@ class ZegCLIPTask:
 
     def draw(self, step: int, rank: int, ranks: int) -> Batch:
         """The share of process `rank`. Raises ValueError where the processes cannot share the batch evenly."""
-        if self._batch % ranks:
-            raise ValueError(f"batch of {self._batch}: {ranks} processes cannot share it evenly")
-        share = self._batch // ranks
+        share = share_of(self._batch, ranks)
         first = step * self._batch + rank * share
         examples = list(self._threads.map(self._example, range(first, first + share)))
         spans = [example.span for example in examples]

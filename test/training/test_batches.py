@@ -173,8 +173,8 @@ def test_a_square_of_readings_holds_the_tokens_of_its_patches(task):
     assert np.array_equal(tokens[1, 1:, 0].reshape(12, 12), numbers[2:, 6:])
 
 
-def test_readings_are_of_whole_pictures_as_the_engine_sees_them(pool, tmp_path):
-    words = tokenizer.build(["mug"], tmp_path)
+def test_readings_are_of_whole_pictures_as_the_engine_sees_them(pool):
+    words = tokenizer.build(["mug"])
     model = CLIPSeg(network.initialise(network.configure(SMOKE, words), 0)).eval()
     found = read(model, pool[:3], SMOKE, CPU)
     assert found.grid == (14, 18) and found.labels.shape == (3, 56, 72) and found.tokens.shape == (3, 2, 253, 64)

@@ -18,9 +18,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def words(tmp_path_factory):
+def words():
     texts = [*PREFIXES, *(phrase.text for phrase in tabletop.phrases())]
-    return tokenizer.build(tokenizer.words_of(texts), tmp_path_factory.mktemp("words"))
+    return tokenizer.build(tokenizer.words_of(texts))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("joint")
     pool = render_pool(folder / "pool", SMOKE.first_seed, SMOKE.scenes, workers=2)
     known = tokenizer.words_of([*PREFIXES, *(phrase.text for phrase in tabletop.phrases())])
-    words = tokenizer.build(known, folder)
+    words = tokenizer.build(known)
     return CLIPSeg(network.initialise(network.configure(SMOKE, words), 0)), words, pool
 
 
@@ -47,6 +47,11 @@ def test_the_same_step_draws_the_same_lesson(task):
     first, again = task.draw(3, 0, 1), task.draw(3, 0, 1)
     assert np.array_equal(first.images, again.images) and np.array_equal(first.phrases, again.phrases)
     assert torch.equal(first.shown, again.shown) and np.array_equal(first.squares, again.squares)
+
+
+def test_processes_that_cannot_share_the_pictures_of_a_step_are_told(task):
+    with pytest.raises(ValueError, match="batch of 2: 3 processes cannot share it evenly"):
+        task.draw(0, 0, 3)
 
 
 def test_supports_are_counted_from_one_and_stand_for_one_kind_in_one_colour(task, lessons):

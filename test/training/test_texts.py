@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,8 +20,8 @@ BOOK = PhraseBook(masks=True)
 
 
 @pytest.fixture
-def words(tmp_path: Path):
-    return tokenizer.build(tokenizer.words_of([*PREFIXES, *(phrase.text for phrase in tabletop.phrases())]), tmp_path)
+def words():
+    return tokenizer.build(tokenizer.words_of([*PREFIXES, *(phrase.text for phrase in tabletop.phrases())]))
 
 
 @pytest.fixture

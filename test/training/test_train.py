@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +71,18 @@ def test_a_run_done_again_trains_nothing_and_writes_the_same_bytes(out, finished
     training.train(RECIPES[name], out, "cpu")
     assert (folder / "model.safetensors").read_bytes() == before
     assert (out / "captions" / "log.csv").read_text() == log
+
+
+def test_two_processes_make_one_folder_of_which_one_tells(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "clipseg_ros"]
+    words = ["train", "demo-smoke", "--out", str(tmp_path), "--device", "cpu"]
+    root = Path(__file__).parents[2]
+    ran = subprocess.run([*command, *words], capture_output=True, text=True, timeout=300, cwd=root)
+    assert ran.returncode == 0, ran.stderr
+    folder = tmp_path / "demo-smoke" / "model"
+    assert ran.stdout.count("| absent | ") == 1 and ran.stdout.count(f"weights: {folder}") == 1
+    assert engines.create("clipseg", str(folder), "cpu").threshold == training.THRESHOLD
+    assert not list(tmp_path.rglob("*.part*"))
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(out, finished):
