@@ -139,7 +139,8 @@ def _write(
 def _write_tokenizer(name: str, folder: Path) -> Numbers:
     """Write it; what the text tower's configuration says of it."""
     folder.mkdir(parents=True)
-    made = tokenizers.build(tokenizers.words_of(_texts()), folder)
+    made = tokenizers.build(tokenizers.words_of(_texts()))
+    made.save_pretrained(folder)
     return {
         "vocab_size": len(made) if name == "tiny" else TOKENS, "max_position_embeddings": 77,
         "bos_token_id": made.bos_token_id, "eos_token_id": made.eos_token_id, "pad_token_id": made.pad_token_id,
