@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,38 +24,10 @@ from tqdm import tqdm
 from clipseg_ros.training import distributed
 from clipseg_ros.training.log import Log
 from clipseg_ros.training.muon import Muon, hidden_matrices
+from clipseg_ros.training.schedule import Schedule, rate
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY = 500  # steps
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """AdamW for `steps`: the rate rises linearly for warm_up steps and falls on a cosine to final_rate.
-
-    power: not 0: the rate falls from the first step on, as (1 - step / steps) to this power, and during warm_up it is
-    multiplied by what rises linearly from warm_up_from to 1, as detectron2 and mmcv do. groups: (regular expression,
-    times learning_rate, times weight_decay) for the parameters in whose name in `module` it is found; the first counts.
-    muon: the rate of Muon for the matrices of transformer blocks, on the same curve; 0 leaves them to AdamW.
-    clip: largest norm of the gradient, 0 for no limit. amp: float16 with a scaled loss on a GPU. bfloat16: on a CPU
-    that multiplies in it, products are taken so; any other CPU keeps float32, as all do without.
-    """
-
-    steps: int
-    learning_rate: float
-    final_rate: float = 0.0
-    warm_up: int = 0
-    weight_decay: float = 0.01
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    power: float = 0.0
-    warm_up_from: float = 0.0
-    groups: tuple[tuple[str, float, float], ...] = ()
-    muon: float = 0.0
-    clip: float = 0.0
-    amp: bool = True
-    bfloat16: bool = False
-    seed: int = 0
 
 
 class Task(Protocol):
@@ -69,19 +41,6 @@ class Task(Protocol):
 
     def loss(self, batch: Any) -> torch.Tensor:
         """The scalar to be made small, a mean over the batch. Torch's global generator is seeded with the step."""
-
-
-def rate(schedule: Schedule, step: int) -> float:
-    """The learning rate of a step."""
-    if schedule.power:
-        risen = min(1.0, step / max(1, schedule.warm_up))
-        left = (1.0 - step / schedule.steps) ** schedule.power
-        found = schedule.final_rate + (schedule.learning_rate - schedule.final_rate) * left
-        return found * (schedule.warm_up_from * (1.0 - risen) + risen)
-    if step < schedule.warm_up:
-        return schedule.learning_rate * (step + 1) / schedule.warm_up
-    part = (step - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up)
-    return schedule.final_rate + (schedule.learning_rate - schedule.final_rate) * 0.5 * (1 + math.cos(math.pi * part))
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

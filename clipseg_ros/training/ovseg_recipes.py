@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from clipseg_ros.engines.ovseg_settings import TEMPLATES
 from clipseg_ros.models.maskformer import ProposalShape
-from clipseg_ros.training.loop import Schedule
+from clipseg_ros.training.schedule import Schedule
 from clipseg_ros.training.ovseg_pictures import Cropping
 
 NO_DECAY = r"norm|queries|relative_position_bias_table|\.fpn\.(stem|layers\.\d\.(proj|block))\.1\."

@@ -33,7 +33,7 @@ from clipseg_ros.engines.devices import find_device
 from clipseg_ros.models.visual_prompts import VISUAL_PROMPTS, VisualPrompt
 from clipseg_ros.training import decoders, distributed, loop, plots
 from clipseg_ros.training.decoders import Architecture
-from clipseg_ros.training.loop import Schedule
+from clipseg_ros.training.schedule import Schedule
 from clipseg_ros.training.segment_task import Sampling, SegmentTask
 
 BEST = VISUAL_PROMPTS["crop_bg_blur_intensity_10"]

@@ -30,6 +30,7 @@ from clipseg_ros.training.masks import MaskTask
 from clipseg_ros.training.pool import render_pool
 from clipseg_ros.training.readings import Readings, read
 from clipseg_ros.training.recipes import Recipe
+from clipseg_ros.training.schedule import Schedule
 from clipseg_ros.training.texts import TextTask
 
 THRESHOLD = 0.5  # of every model trained here
@@ -130,7 +131,7 @@ def _learn_masks(
     _learn(MaskTask(recipe, model, model.network.decoder, readings, book, texts.clone()), schedule, out, device)
 
 
-def _learn(task: loop.Task, schedule: loop.Schedule, out: Path, device: torch.device) -> None:
+def _learn(task: loop.Task, schedule: Schedule, out: Path, device: torch.device) -> None:
     loop.run(task, schedule, out, device)
     distributed.once(partial(plots.curves, out))
 

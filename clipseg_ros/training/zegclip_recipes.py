@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from clipseg_ros.models.zegclip import Shape
-from clipseg_ros.training.loop import Schedule
+from clipseg_ros.training.schedule import Schedule
 from clipseg_ros.training.zegclip_views import Views
 
 SOURCES = "clipseg_ros.training.zegclip_sources:"

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from clipseg_ros.training import distributed, log, loop
+from clipseg_ros.training.schedule import Schedule
 
 CPU = torch.device("cpu")
-SCHEDULE = loop.Schedule(steps=10, learning_rate=1e-2, final_rate=1e-4, warm_up=2, clip=1.0, seed=3)
+SCHEDULE = Schedule(steps=10, learning_rate=1e-2, final_rate=1e-4, warm_up=2, clip=1.0, seed=3)
 
 # A process of its own, so that it can be killed, or be one of two: folder, dropout, the step that kills it (or -1).
 PROGRAM = '''
@@ -144,20 +145,6 @@ def test_a_steps_seed_differs_by_seed_step_and_rank_and_stays_over_processes() -
     assert len(seeds) == 4 and loop.step_seed(0, 0, 0) == 15793235383387715774
 
 
-def test_the_rate_warms_up_then_falls_to_the_final_rate() -> None:
-    rates = [loop.rate(SCHEDULE, step) for step in range(SCHEDULE.steps + 1)]
-    assert rates[:3] == pytest.approx([5e-3, 1e-2, 1e-2]) and rates[-1] == pytest.approx(1e-4)
-    assert rates[6] == pytest.approx((1e-2 + 1e-4) / 2) and np.all(np.diff(rates[2:]) < 0)
-
-
-def test_a_power_falls_from_the_first_step_on_under_its_warm_up() -> None:
-    """detectron2's WarmupPolyLR: 6e-5, power 0.9, a warm-up of 1500 from 1e-6."""
-    schedule = loop.Schedule(120_000, 6e-5, warm_up=1500, power=0.9, warm_up_from=1e-6)
-    assert loop.rate(schedule, 0) == pytest.approx(6e-11) and loop.rate(schedule, 120_000) == 0.0
-    assert loop.rate(schedule, 750) == pytest.approx(6e-5 * (0.5 + 0.5e-6) * (1 - 750 / 120_000) ** 0.9)
-    assert loop.rate(schedule, 60_000) == pytest.approx(6e-5 * 0.5**0.9)
-
-
 def test_groups_have_rates_and_decays_of_their_own_and_the_first_that_fits_counts(tmp_path: Path) -> None:
     def steps(*groups: tuple[str, float, float]) -> dict[str, torch.Tensor]:
         schedule = replace(SCHEDULE, steps=1, warm_up=0, weight_decay=0.5, groups=groups)
@@ -229,7 +216,7 @@ def test_under_torchrun_each_process_takes_its_own_gpu(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("schedule", [SCHEDULE, replace(SCHEDULE, bfloat16=True)])
 def test_a_run_stopped_half_way_goes_on_as_the_whole_run(
-    tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch, schedule: loop.Schedule
+    tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch, schedule: Schedule
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", able, raising=False)
     loop.run(Regression(), schedule, tmp_path / "whole", CPU)

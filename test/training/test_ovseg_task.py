@@ -16,6 +16,7 @@ from clipseg_ros.models.weights import TextFormat, read_text_format
 from clipseg_ros.training import loop
 from clipseg_ros.training.ovseg_pictures import PAD, Cropping, LabelExamples, cropped, recoloured, resized
 from clipseg_ros.training.ovseg_task import CutOutTask, Drawing, proposal_pixels, truth_of
+from clipseg_ros.training.schedule import Schedule
 
 CPU = torch.device("cpu")
 
@@ -84,7 +85,7 @@ def test_what_is_to_learn_changes_and_nothing_else(
     before = {name: weight.clone() for name, weight in own.named_parameters()}
     task = CutOutTask(own, texts, learn, Drawing(Halves(), 4, 0), CPU, template="a {}")
     assert set(task.module) == parts and task.draw(0, 0, 1).titles[0] in ("a cup", "a jar")
-    loop.run(task, loop.Schedule(2, 1e-3), tmp_path, CPU)
+    loop.run(task, Schedule(2, 1e-3), tmp_path, CPU)
     changed = {name.split(".")[1] for name, weight in own.named_parameters() if not torch.equal(weight, before[name])}
     names = {"scale": "logit_scale", "vision": "vision_model", "projection": "visual_projection", "prompts": "tokens"}
     assert changed == {names[part] for part in parts}
@@ -93,7 +94,7 @@ def test_what_is_to_learn_changes_and_nothing_else(
 def test_a_run_on_pairs_makes_the_loss_smaller(texts: TextFormat, tmp_path: Path) -> None:
     task = CutOutTask(model(False), texts, ("tower",), Drawing(Halves(), 2, 0), CPU)
     before = [task.loss(task.draw(step, 0, 1)).item() for step in range(4)]
-    loop.run(task, loop.Schedule(20, 3e-3), tmp_path, CPU)
+    loop.run(task, Schedule(20, 3e-3), tmp_path, CPU)
     after = [task.loss(task.draw(step, 0, 1)).item() for step in range(4)]
     assert np.mean(after) < np.mean(before)
 

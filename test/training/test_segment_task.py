@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from clipseg_ros.models.visual_prompts import VISUAL_PROMPTS, prompt_pixels
 from clipseg_ros.training import decoders, loop
 from clipseg_ros.training.decoders import Architecture, Student
+from clipseg_ros.training.schedule import Schedule
 from clipseg_ros.training.segment_task import Sampling, SegmentTask, Source
 
 CPU = torch.device("cpu")
@@ -97,7 +98,7 @@ def test_only_the_fresh_parts_learn_and_they_do(blobs: type, tiny_weights: Path,
     layers = (9,) if engine == "clip-deconv" else (3, 7, 9)
     made = student(tiny_weights, engine=engine, extract_layers=layers)
     before = {name: tensor.clone() for name, tensor in made.model.network.state_dict().items()}
-    schedule = loop.Schedule(steps=30, learning_rate=3e-3)
+    schedule = Schedule(steps=30, learning_rate=3e-3)
     learning = task(made, blobs())
     first = float(learning.loss(learning.draw(100, 0, 1)))
     loop.run(learning, schedule, tmp_path, CPU)
@@ -130,7 +131,7 @@ def test_foreground_iou_is_that_of_the_summed_pixels(blobs: type, tiny_weights: 
 
 
 def test_a_run_that_was_cut_short_continues_bit_for_bit(blobs: type, tiny_weights: Path, tmp_path: Path) -> None:
-    schedule = loop.Schedule(steps=6, learning_rate=1e-3)
+    schedule = Schedule(steps=6, learning_rate=1e-3)
     loop.run(task(student(tiny_weights), blobs()), schedule, tmp_path / "whole", CPU)
 
     class Cut(blobs):

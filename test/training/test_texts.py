@@ -12,6 +12,7 @@ from clipseg_ros.models.clipseg import CLIPSeg
 from clipseg_ros.training import loop, network, tokenizer
 from clipseg_ros.training.batches import PREFIXES, PhraseBook, tokens_of
 from clipseg_ros.training.recipes import RECIPES
+from clipseg_ros.training.schedule import Schedule
 from clipseg_ros.training.texts import TextTask
 
 SMOKE = RECIPES["demo-smoke"]
@@ -38,7 +39,7 @@ def test_a_fresh_tower_comes_to_say_what_the_old_one_said_and_the_rest_stays(mod
     task = TextTask(SMOKE, model, words, BOOK, CPU)
     with torch.no_grad():
         first = float(task.loss(0))
-    loop.run(task, loop.Schedule(steps=60, learning_rate=3e-3), tmp_path, CPU)
+    loop.run(task, Schedule(steps=60, learning_rate=3e-3), tmp_path, CPU)
     with torch.no_grad():
         last, found = float(task.loss(0)), model.embed_text(read["input_ids"], read["attention_mask"].sum(1))
     assert last == pytest.approx(float((found - wanted).square().sum(1).mean()), rel=1e-4) and last < 0.2 * first
