@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 
 from clipseg_ros.engines.ovseg_settings import TEMPLATES
 from clipseg_ros.models.maskformer import ProposalShape
-from clipseg_ros.training.schedule import Schedule
 from clipseg_ros.training.ovseg_pictures import Cropping
+from clipseg_ros.training.schedule import Schedule
 
 NO_DECAY = r"norm|queries|relative_position_bias_table|\.fpn\.(stem|layers\.\d\.(proj|block))\.1\."
 """Of a proposal network: norms (the pyramid's have no name of their own), queries, Swin's tables."""
